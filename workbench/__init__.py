@@ -1,0 +1,86 @@
+"""workbench: the lab bench for local language models.
+
+>>> import workbench as wb
+>>> engine = wb.load("smollm2-135m")
+>>> print(engine.complete("The capital of France is", max_tokens=8).text)
+
+Everything is loaded on first use: ``import workbench`` itself imports neither llama.cpp nor numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from workbench.dashboard import dashboard
+    from workbench.doctor import doctor
+    from workbench.engine import load, presets
+    from workbench.errors import WorkbenchError
+    from workbench.hardware import Monitor, snapshot
+    from workbench.interfaces import Message, Request, Sampling
+    from workbench.models import list_models
+    from workbench.registry import caches, compressors, embedders, engines, executors, memories
+    from workbench.settings import EngineSettings
+    from workbench.sweep import Sweep, record
+
+_HOME = {
+    "EngineSettings": "settings",
+    "Message": "interfaces",
+    "Monitor": "hardware",
+    "Request": "interfaces",
+    "Sampling": "interfaces",
+    "Sweep": "sweep",
+    "WorkbenchError": "errors",
+    "caches": "registry",
+    "compressors": "registry",
+    "dashboard": "dashboard",
+    "doctor": "doctor",
+    "embedders": "registry",
+    "engines": "registry",
+    "executors": "registry",
+    "load": "engine",
+    "memories": "registry",
+    "list_models": "models",
+    "presets": "engine",
+    "record": "sweep",
+    "snapshot": "hardware",
+}
+
+__all__ = [
+    "EngineSettings",
+    "Message",
+    "Monitor",
+    "Request",
+    "Sampling",
+    "Sweep",
+    "WorkbenchError",
+    "__version__",
+    "caches",
+    "compressors",
+    "dashboard",
+    "doctor",
+    "embedders",
+    "engines",
+    "executors",
+    "load",
+    "memories",
+    "list_models",
+    "presets",
+    "record",
+    "snapshot",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"workbench.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

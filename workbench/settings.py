@@ -1,0 +1,172 @@
+"""What can be set: the engine's settings, and where things lie on disk.
+
+Settings are plain frozen data. ``None`` means "choose for me"; an engine reports the values it chose as its *effective*
+settings, and those are what records keep.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import InvalidSettings, UnknownName
+
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+"""KV cache types llama.cpp accepts (`common/arg.cpp`, ``--cache-type-k``)."""
+
+UNQUANTISED_KV_TYPES = ("f32", "f16", "bf16")
+
+SPLIT_MODES = ("none", "layer", "row")
+
+MAX_SEQUENCES = 256
+"""LLAMA_MAX_SEQ in llama.cpp."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Settings of a local engine. Checked when made; unknown names go through :meth:`from_mapping`.
+
+    Attributes:
+        n_ctx: context in tokens, all sequences together; ``None``: as the requests need, up to the trained context.
+        n_batch: most tokens handed to one ``llama_decode``.
+        n_ubatch: most tokens computed at once; ``None``: ``min(n_batch, 512)``.
+        n_seq_max: sequences that run at the same time.
+        n_threads: threads for one token a step; ``None``: physical cores.
+        n_threads_batch: threads for prompts; ``None``: as ``n_threads``.
+        n_gpu_layers: layers on the GPU; ``None``: all with a GPU build and a GPU, else 0; ``-1``: all.
+        main_gpu: the GPU used when the model is not split.
+        split_mode: how several GPUs share a model.
+        tensor_split: share of each GPU; ``None``: by free memory.
+        flash_attn: fused attention; ``None``: on, and off where the model or the build cannot.
+        type_k: type of the K cache.
+        type_v: type of the V cache; quantised types need flash attention.
+        offload_kqv: keep the KV cache on the GPU.
+        kv_unified: one KV buffer for all sequences (needed to share prefixes).
+        swa_full: keep the whole cache of sliding-window layers, so that prefixes can be reused.
+        use_mmap: map the weights instead of reading them.
+        use_mlock: keep the weights from being swapped out.
+        repack: let llama.cpp repack weights for this CPU at load (faster, costs a copy).
+        prefix_cache: keep the last sequences' KV and reuse the longest common prefix.
+        rope_freq_base: RoPE base frequency; ``None``: the model's.
+        rope_freq_scale: RoPE frequency scale; ``None``: the model's.
+    """
+
+    n_ctx: int | None = None
+    n_batch: int = 512
+    n_ubatch: int | None = None
+    n_seq_max: int = 1
+    n_threads: int | None = None
+    n_threads_batch: int | None = None
+    n_gpu_layers: int | None = None
+    main_gpu: int = 0
+    split_mode: str = "layer"
+    tensor_split: tuple[float, ...] | None = None
+    flash_attn: bool | None = None
+    type_k: str = "f16"
+    type_v: str = "f16"
+    offload_kqv: bool = True
+    kv_unified: bool = True
+    swa_full: bool = True
+    use_mmap: bool = True
+    use_mlock: bool = False
+    repack: bool = True
+    prefix_cache: bool = True
+    rope_freq_base: float | None = None
+    rope_freq_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_ctx", "n_batch", "n_ubatch", "n_seq_max", "n_threads", "n_threads_batch"):
+            _check_positive(name, getattr(self, name))
+        _check_known("type_k", self.type_k, KV_TYPES)
+        _check_known("type_v", self.type_v, KV_TYPES)
+        _check_known("split_mode", self.split_mode, SPLIT_MODES)
+        if self.n_seq_max > MAX_SEQUENCES:
+            raise InvalidSettings(f"n_seq_max is {self.n_seq_max}; llama.cpp runs {MAX_SEQUENCES} at most.")
+        if self.n_ubatch is not None and self.n_ubatch > self.n_batch:
+            raise InvalidSettings(f"n_ubatch ({self.n_ubatch}) may not exceed n_batch ({self.n_batch}). Lower it.")
+        if self.n_seq_max > self.n_batch:
+            raise InvalidSettings(f"n_seq_max ({self.n_seq_max}) may not exceed n_batch ({self.n_batch}): raise n_batch.")
+        if self.flash_attn is False and self.type_v not in UNQUANTISED_KV_TYPES:
+            raise InvalidSettings(
+                f"type_v={self.type_v!r} needs flash attention. Set flash_attn=True, or type_v to one of "
+                f"{', '.join(UNQUANTISED_KV_TYPES)}."
+            )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> EngineSettings:
+        """Settings from loose names, as they come from YAML or keyword arguments.
+
+        Raises:
+            UnknownName: a name that is no setting; lists the known ones.
+            InvalidSettings: a value out of its range.
+        """
+        known = cls.names()
+        for name in values:
+            if name not in known:
+                raise UnknownName("setting", name, known)
+        try:
+            return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        except TypeError as error:
+            raise InvalidSettings(f"A setting has a value of the wrong type: {error}") from error
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all settings, in order of declaration."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    def replace(self, **changes: Any) -> EngineSettings:
+        """A copy with some settings changed, checked again."""
+        return EngineSettings.from_mapping({**self.to_dict(), **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a plain dictionary."""
+        return dataclasses.asdict(self)
+
+
+def _check_positive(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidSettings(f"{name} must be a whole number, not {value!r}.")
+    if value < 1:
+        raise InvalidSettings(f"{name} must be at least 1, not {value}.")
+
+
+def _check_known(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UnknownName(name, str(value), known)
+
+
+def home() -> Path:
+    """The folder for what workbench keeps: ``WORKBENCH_HOME``, or the platform's place for user data."""
+    chosen = os.environ.get("WORKBENCH_HOME")
+    if chosen:
+        return Path(chosen).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("workbench", appauthor=False)
+
+
+def cache_dir() -> Path:
+    """The folder for what can be made again; below ``WORKBENCH_HOME`` when that is set."""
+    if os.environ.get("WORKBENCH_HOME"):
+        return home() / "cache"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("workbench", appauthor=False)
+
+
+def model_dirs() -> tuple[Path, ...]:
+    """Folders named in ``WORKBENCH_MODELS``, separated like ``PATH``."""
+    listed = os.environ.get("WORKBENCH_MODELS", "")
+    return tuple(Path(part).expanduser() for part in listed.split(os.pathsep) if part)
+
+
+def data_dir() -> Path | None:
+    """The folder of evaluation data sets, ``WORKBENCH_DATA``; ``None`` when unset."""
+    chosen = os.environ.get("WORKBENCH_DATA")
+    return Path(chosen).expanduser() if chosen else None

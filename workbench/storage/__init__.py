@@ -1,0 +1,10 @@
+"""What is kept on disk: atomic files, safe names, locks and the ledger of runs.
+
+Knows bytes, paths and processes; never models, prompts or what a record means.
+"""
+
+from workbench.storage.atomic import read_json, replace_file, write_bytes, write_json, write_text
+from workbench.storage.locks import FolderLock
+from workbench.storage.names import safe_name
+
+__all__ = ["FolderLock", "read_json", "replace_file", "safe_name", "write_bytes", "write_json", "write_text"]
