@@ -1,0 +1,110 @@
+"""What every local engine shares: the public calls, made of one hook that takes a ticket."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from workbench.engine.sampling_presets import presets
+from workbench.engine.template import ChatTemplate
+from workbench.engine.ticket import Listener, Ticket, TicketStream, stream_async
+from workbench.interfaces import Chunk, Completion, Message, Prompt, Request
+from workbench.models import ModelFile
+
+
+class LocalEngine(abc.ABC):
+    """The calls of :class:`workbench.interfaces.Engine` in terms of :meth:`_submit`."""
+
+    @abc.abstractmethod
+    def _submit(self, request: Request, listener: Listener | None = None) -> Ticket:
+        """Tokenise, check and queue a request. Raises what can be known before it runs."""
+
+    @abc.abstractmethod
+    def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
+        """Text → token ids."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Free everything; running streams break off. Idempotent."""
+
+    def complete(self, prompt: Prompt | Request, **options: Any) -> Completion:
+        """Generate and return the whole; an interrupt (Ctrl-C) cancels the request."""
+        ticket = self._submit(self._request(prompt, options))
+        try:
+            return ticket.wait()
+        except KeyboardInterrupt:
+            ticket.cancel()
+            raise
+
+    def stream(self, prompt: Prompt | Request, **options: Any) -> TicketStream:
+        """Generate chunk by chunk."""
+        return TicketStream(self._submitter(prompt, options))
+
+    async def acomplete(self, prompt: Prompt | Request, **options: Any) -> Completion:
+        """As :meth:`complete`, without blocking the event loop."""
+        ticket: Ticket | None = None
+        submit = self._submitter(prompt, options)
+
+        def keep(listener: Listener) -> Ticket:
+            nonlocal ticket
+            ticket = submit(listener)
+            return ticket
+
+        async for _ in stream_async(keep):
+            pass
+        assert ticket is not None  # noqa: S101 - stream_async submits before it yields
+        return ticket.result()
+
+    def astream(self, prompt: Prompt | Request, **options: Any) -> AsyncIterator[Chunk]:
+        """As :meth:`stream`, without blocking the event loop."""
+        return stream_async(self._submitter(prompt, options))
+
+    def complete_many(self, prompts: Sequence[Prompt | Request], **options: Any) -> list[Completion]:
+        """Complete several, as many at once as ``n_seq_max``; answers in the order of the prompts."""
+        requests = [self._request(prompt, options) for prompt in prompts]
+        tickets = [self._submit(request) for request in requests]
+        try:
+            return [ticket.wait() for ticket in tickets]
+        except BaseException:
+            for ticket in tickets:
+                ticket.cancel()
+            raise
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens the prompt takes in the context, chat template and special tokens included."""
+        return len(self._prompt_tokens(Request.of(prompt).prompt))
+
+    def _set_template(self, own: str | None, file: ModelFile, bos: str, eos: str) -> None:
+        self._bos_text = bos
+        self.chat_template = ChatTemplate(file.chat_template if own is None else own, bos=bos, eos=eos, model=file.name)
+
+    def _prompt_tokens(self, prompt: Prompt) -> list[int]:
+        """The tokens of a prompt: messages through the chat template, text with the model's special tokens."""
+        if isinstance(prompt, str):
+            return self.tokenize(prompt, add_special=True)
+        messages = [part for part in prompt if isinstance(part, Message)]
+        if not messages:
+            return [part for part in prompt if isinstance(part, int)]
+        text = self.chat_template.render(messages)
+        has_bos = bool(self._bos_text) and text.startswith(self._bos_text)
+        return self.tokenize(text, add_special=not has_bos, parse_special=True)
+
+    def _ids(self, text: str | Sequence[int], *, add_special: bool) -> list[int]:
+        return self.tokenize(text, add_special=add_special) if isinstance(text, str) else list(text)
+
+    def _request(self, prompt: Prompt | Request, options: dict[str, Any]) -> Request:
+        return Request.of(prompt, presets=presets, **options)
+
+    def _submitter(self, prompt: Prompt | Request, options: dict[str, Any]) -> Callable[[Listener], Ticket]:
+        request = self._request(prompt, options)
+        return lambda listener: self._submit(request, listener)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,133 @@
+"""A llama.cpp context: KV cache, compute buffers, decode. One thread owns it, from creation to free."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+from workbench.engine.batch import Batch
+from workbench.engine.library import GGML_TYPES, library, log_tail
+from workbench.engine.weights import Weights, quote
+from workbench.errors import ModelLoadError, SettingAdjusted
+from workbench.hardware import cores
+from workbench.models import check_fits, estimate
+from workbench.settings import UNQUANTISED_KV_TYPES, EngineSettings
+
+_FLASH = {None: -1, False: 0, True: 1}
+_SCORE_BUFFER_BYTES = 32 * 2**20
+"""Logits that scoring holds at once; bounds the output buffer, whatever the vocabulary."""
+
+
+class Context:
+    """``llama_context *`` with its batch.
+
+    Args:
+        weights: the model; must outlive the context.
+        settings: as asked for.
+        n_ctx: tokens it must hold; llama.cpp rounds up, :attr:`n_ctx` says to what.
+
+    Raises:
+        OutOfMemory: refused by arithmetic, before allocating.
+        ModelLoadError: llama.cpp refused; quotes what it said.
+    """
+
+    def __init__(self, weights: Weights, settings: EngineSettings, n_ctx: int) -> None:
+        check_fits(weights.file, settings, n_ctx)
+        self._lib = library()
+        started = time.perf_counter()
+        self.score_tokens = max(16, _SCORE_BUFFER_BYTES // (4 * weights.vocabulary.size))
+        self.raw, flash_attn = self._create(weights, settings, n_ctx)
+        self.create_ms = 1e3 * (time.perf_counter() - started)
+        self._memory = self._lib.llama_get_memory(self.raw)
+        self.n_ctx = int(self._lib.llama_n_ctx(self.raw))
+        self.n_ctx_seq = int(self._lib.llama_n_ctx_seq(self.raw))
+        self.settings = settings.replace(
+            n_ctx=self.n_ctx,
+            n_batch=int(self._lib.llama_n_batch(self.raw)),
+            n_ubatch=int(self._lib.llama_n_ubatch(self.raw)),
+            n_threads=int(self._lib.llama_n_threads(self.raw)),
+            n_threads_batch=int(self._lib.llama_n_threads_batch(self.raw)),
+            n_gpu_layers=weights.n_gpu_layers,
+            flash_attn=flash_attn,
+        )
+        self.score_tokens = min(self.score_tokens, self.settings.n_batch)
+        self.kv_bytes = estimate(weights.file, self.settings, self.n_ctx).kv_bytes
+        self.batch = Batch(self.settings.n_batch)
+
+    def decode(self) -> int:
+        """Compute the batch; returns ``llama_decode``'s code (0: fine). Releases the GIL."""
+        return int(self._lib.llama_decode(self.raw, self.batch.sealed()))
+
+    def keep_prefix(self, sequence: int, tokens: int) -> bool:
+        """Drop what a sequence holds beyond its first ``tokens``; False: not possible, so nothing of it is left."""
+        if self._lib.llama_memory_seq_rm(self._memory, sequence, tokens, -1):
+            return True
+        # Recurrent and hybrid models cannot go back to a middle state.
+        self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+        return False
+
+    def first_position(self, sequence: int) -> int:
+        """First position whose KV is still there; above 0 when a sliding window dropped the beginning."""
+        return int(self._lib.llama_memory_seq_pos_min(self._memory, sequence))
+
+    def drop(self, sequence: int) -> None:
+        """Forget a sequence."""
+        self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def clear(self) -> None:
+        """Forget every sequence."""
+        self._lib.llama_memory_clear(self._memory, True)
+
+    def free(self) -> None:
+        """Give the memory back. Idempotent."""
+        if self.raw:
+            self.batch.free()
+            self._lib.llama_free(self.raw)
+            self.raw = None
+
+    def _create(self, weights: Weights, settings: EngineSettings, n_ctx: int) -> tuple[Any, bool]:
+        """The raw context and whether it has flash attention; without it where the model cannot."""
+        raw, said = self._try(weights, settings, n_ctx)
+        if not raw and settings.flash_attn and settings.type_v in UNQUANTISED_KV_TYPES:
+            warnings.warn(
+                f"flash_attn=True is not possible for this model; it runs with flash_attn=False. {quote(said, 1)}",
+                SettingAdjusted,
+                stacklevel=2,
+            )
+            settings = settings.replace(flash_attn=False)
+            raw, said = self._try(weights, settings, n_ctx)
+        if not raw:
+            raise ModelLoadError(f"llama.cpp could not create a context of {n_ctx} tokens. {quote(said)}")
+        switched_off = any("Flash Attention not supported" in line for line in said)
+        return raw, settings.flash_attn is not False and not switched_off
+
+    def _try(self, weights: Weights, settings: EngineSettings, n_ctx: int) -> tuple[Any, list[str]]:
+        with log_tail.capture() as said:
+            raw = self._lib.llama_init_from_model(weights.raw, self._params(settings, n_ctx))
+        return raw, said
+
+    def _params(self, settings: EngineSettings, n_ctx: int) -> Any:
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = n_ctx
+        params.n_batch = min(settings.n_batch, n_ctx)
+        params.n_ubatch = min(settings.n_ubatch or 512, params.n_batch)
+        params.n_seq_max = settings.n_seq_max
+        # The default reserves logits for a whole batch: 100 MB for 512 tokens of a 49k vocabulary.
+        params.n_outputs_max = max(settings.n_seq_max, min(self.score_tokens, params.n_batch))
+        params.n_threads = settings.n_threads or default_threads()
+        params.n_threads_batch = settings.n_threads_batch or params.n_threads
+        params.flash_attn_type = _FLASH[settings.flash_attn]
+        params.type_k, params.type_v = GGML_TYPES[settings.type_k], GGML_TYPES[settings.type_v]
+        params.offload_kqv, params.kv_unified = settings.offload_kqv, settings.kv_unified
+        params.swa_full = settings.swa_full
+        params.rope_freq_base = settings.rope_freq_base or 0.0
+        params.rope_freq_scale = settings.rope_freq_scale or 0.0
+        params.no_perf = True
+        return params
+
+
+def default_threads() -> int:
+    """Physical cores this process may use: a second thread on a core slows matrix products down."""
+    here = cores()
+    return min(here.physical or here.usable, here.usable)
