@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from workbench.dashboard import dashboard
+    from workbench.dashboard import Dashboard
     from workbench.doctor import doctor
     from workbench.engine import load, presets
     from workbench.errors import WorkbenchError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workbench.sweep import Sweep, record
 
 _HOME = {
+    "Dashboard": "dashboard",
     "EngineSettings": "settings",
     "Message": "interfaces",
     "Monitor": "hardware",
@@ -36,7 +37,6 @@ _HOME = {
     "WorkbenchError": "errors",
     "caches": "registry",
     "compressors": "registry",
-    "dashboard": "dashboard",
     "doctor": "doctor",
     "embedders": "registry",
     "engines": "registry",
@@ -50,6 +50,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Dashboard",
     "EngineSettings",
     "Message",
     "Monitor",
@@ -60,14 +61,13 @@ __all__ = [
     "__version__",
     "caches",
     "compressors",
-    "dashboard",
     "doctor",
     "embedders",
     "engines",
     "executors",
+    "list_models",
     "load",
     "memories",
-    "list_models",
     "presets",
     "record",
     "snapshot",

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from workbench.engine.base import LocalEngine
-from workbench.engine.context import default_threads
+from workbench.engine.budget import default_threads, memory_for
 from workbench.engine.library import GGML_TYPES, library
 from workbench.engine.ticket import Listener, Ticket
 from workbench.engine.weights import effective_gpu_layers
@@ -191,7 +191,7 @@ class BaselineEngine(LocalEngine):
 
 def _open(file: ModelFile, settings: EngineSettings, n_ctx: int, **more: Any) -> Any:
     """A ``Llama`` that also notes each token it draws, and when."""
-    check_fits(file, settings, n_ctx)
+    check_fits(file, settings, n_ctx, available_bytes=memory_for(settings))
     library()  # redirects llama.cpp's log
     threads = settings.n_threads or default_threads()
     try:

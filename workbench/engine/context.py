@@ -7,10 +7,10 @@ import warnings
 from typing import Any
 
 from workbench.engine.batch import Batch
+from workbench.engine.budget import default_threads, memory_for
 from workbench.engine.library import GGML_TYPES, library, log_tail
 from workbench.engine.weights import Weights, quote
 from workbench.errors import ModelLoadError, SettingAdjusted
-from workbench.hardware import cores
 from workbench.models import check_fits, estimate
 from workbench.settings import UNQUANTISED_KV_TYPES, EngineSettings
 
@@ -33,7 +33,7 @@ class Context:
     """
 
     def __init__(self, weights: Weights, settings: EngineSettings, n_ctx: int) -> None:
-        check_fits(weights.file, settings, n_ctx)
+        check_fits(weights.file, settings, n_ctx, available_bytes=memory_for(settings), weights_loaded=True)
         self._lib = library()
         started = time.perf_counter()
         self.score_tokens = max(16, _SCORE_BUFFER_BYTES // (4 * weights.vocabulary.size))
@@ -125,9 +125,3 @@ class Context:
         params.rope_freq_scale = settings.rope_freq_scale or 0.0
         params.no_perf = True
         return params
-
-
-def default_threads() -> int:
-    """Physical cores this process may use: a second thread on a core slows matrix products down."""
-    here = cores()
-    return min(here.physical or here.usable, here.usable)

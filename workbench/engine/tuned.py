@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from workbench.engine.base import LocalEngine
+from workbench.engine.budget import memory_for
 from workbench.engine.scheduler import Scheduler
 from workbench.engine.scoring import score_tokens
 from workbench.engine.ticket import Listener, Ticket
@@ -48,7 +49,7 @@ class TunedEngine(LocalEngine):
         file = resolve(model)
         settings = settings or EngineSettings()
         if settings.n_ctx is not None:
-            check_fits(file, settings, settings.n_ctx)
+            check_fits(file, settings, settings.n_ctx, available_bytes=memory_for(settings))
         self.name = file.name
         self._core = _Core(file, settings)
         # Also runs at interpreter exit: a thread inside llama_decode must not outlive Python.
