@@ -1,6 +1,6 @@
 """What llama-bench would measure here, through the same library: the limit any engine is held against.
 
-Definitions as in `tools/llama-bench/llama-bench.cpp`. ``pp``: one prompt of random tokens in batches of ``n_batch``.
+Definitions as in `tools/llama-bench/llama-bench.cpp`. ``pp``: a prompt of random tokens in batches of ``n_batch``.
 ``tg``: one token a decode from an empty context. No tokenising, no sampling, no text, and a warm-up that is not counted.
 """
 

@@ -93,7 +93,7 @@ class Engine(Protocol):
         ...
 
     def detokenize(self, tokens: Sequence[int]) -> str:
-        """Token ids → text, special tokens left out; the inverse of :meth:`tokenize`. Invalid bytes become U+FFFD."""
+        """Token ids → text, the inverse of :meth:`tokenize` without special tokens; invalid bytes become U+FFFD."""
         ...
 
     def count_tokens(self, prompt: Prompt) -> int:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench.models.discovery import ModelList, list_models
+    from workbench.models.discovery import list_models
     from workbench.models.footprint import MemoryEstimate, check_fits, estimate
     from workbench.models.gguf_file import ModelFile, read_model_file
     from workbench.models.gguf_header import TensorInfo

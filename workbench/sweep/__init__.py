@@ -1,0 +1,74 @@
+"""Sweeps: a specification → cells in randomised blocks → isolated notebook runs → records → statistics → advice.
+
+The measuring method is METHOD in code: every configuration once per block in a seeded random order, one child process
+per run, never two at once on a host; what a run left is what it recorded, never what a notebook file says. Knows
+nothing of plots: :mod:`workbench.sweep.results` is what it hands to whoever draws.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from workbench.sweep.results import (
+    Analysis,
+    Audit,
+    Comparison,
+    Effect,
+    Floor,
+    MainEffect,
+    Objective,
+    Recommendation,
+    TargetResult,
+)
+
+if TYPE_CHECKING:
+    from workbench.sweep.analysis import analyse
+    from workbench.sweep.local import LocalExecutor
+    from workbench.sweep.planning import Cell, Configuration, plan
+    from workbench.sweep.recording import record
+    from workbench.sweep.runner import Sweep
+    from workbench.sweep.spec import SweepSpec
+
+_HOME = {
+    "Cell": "planning",
+    "Configuration": "planning",
+    "LocalExecutor": "local",
+    "Sweep": "runner",
+    "SweepSpec": "spec",
+    "analyse": "analysis",
+    "plan": "planning",
+    "record": "recording",
+}
+
+__all__ = [
+    "Analysis",
+    "Audit",
+    "Cell",
+    "Comparison",
+    "Configuration",
+    "Effect",
+    "Floor",
+    "LocalExecutor",
+    "MainEffect",
+    "Objective",
+    "Recommendation",
+    "Sweep",
+    "SweepSpec",
+    "TargetResult",
+    "analyse",
+    "plan",
+    "record",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'workbench.sweep' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"workbench.sweep.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,201 @@
+"""The specification of a sweep: what it says, checked for shape.
+
+Whether the names in it exist is the business of :mod:`workbench.sweep.checks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from workbench.errors import SpecError, UnknownName
+from workbench.sweep import source as yaml_source
+from workbench.sweep.results import Objective
+from workbench.sweep.source import KeyPath, Source
+
+Scalar = bool | int | float | str | None
+Values = dict[str, Any]
+MINIMUM_BLOCKS = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ObjectiveSpec(_Strict):
+    """A metric that decides, and which way is good."""
+
+    metric: str = Field(min_length=1)
+    direction: Literal["maximize", "minimize"]
+
+
+class QualitySpec(ObjectiveSpec):
+    """A metric that must not get worse by more than ``tolerance`` (0.01 = 1 %)."""
+
+    tolerance: float = Field(default=0.01, ge=0, lt=1)
+
+
+class TargetSpec(_Strict):
+    """One measure of a benchmark.
+
+    With ``against`` the ratio of two arms, without it the median of one, is held against ``at_least`` or ``at_most``.
+    """
+
+    name: str = Field(min_length=1)
+    metric: str = Field(min_length=1)
+    of: Values = Field(default_factory=dict)
+    against: Values | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of at_least and at_most")
+        return self
+
+    @property
+    def asked(self) -> str:
+        """The bound in words."""
+        unit = " ×" if self.against is not None else ""
+        return f"≥ {self.at_least:g}{unit}" if self.at_least is not None else f"≤ {self.at_most:g}{unit}"
+
+
+class SweepSpec(_Strict):
+    """A sweep as its YAML file describes it.
+
+    Attributes:
+        name: short name; the results' folder is called after it.
+        title: a heading for people.
+        description: what the sweep is for.
+        notebook: the notebook to run, relative to the file.
+        parameters: name → levels; the sweep runs the full grid.
+        fixed: parameters that stay the same.
+        baseline: an extra arm: these override ``fixed`` and the first levels of the grid.
+        twin: run the reference a second time in each block, to learn how far equal runs differ here (A/A).
+        blocks: how often every configuration runs.
+        seed: of the order within blocks.
+        timeout_s: longest time a run may take.
+        retries: further attempts at a run that failed.
+        objectives: metrics that decide.
+        quality: metrics that must not get worse.
+        targets: measures of a benchmark.
+        results: folder for the results, relative to the file; default ``results/<name>``.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    title: str = ""
+    description: str = ""
+    notebook: str = Field(min_length=1)
+    parameters: dict[str, list[Any]] = Field(default_factory=dict)
+    fixed: Values = Field(default_factory=dict)
+    baseline: Values | None = None
+    twin: bool = False
+    blocks: int = Field(default=10, ge=MINIMUM_BLOCKS, le=10_000)
+    seed: int = 1
+    timeout_s: float = Field(default=600.0, gt=0)
+    retries: int = Field(default=0, ge=0, le=10)
+    objectives: tuple[ObjectiveSpec, ...] = ()
+    quality: tuple[QualitySpec, ...] = ()
+    targets: tuple[TargetSpec, ...] = ()
+    results: str | None = None
+
+    _source: Source = PrivateAttr(default_factory=lambda: Source({}, None, {}))
+
+    @field_validator("objectives", "quality", "targets", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @classmethod
+    def from_file(cls, path: Path | str) -> SweepSpec:
+        """Read and check a specification: its shape, then every name in it.
+
+        Raises:
+            SpecError: with file, line, key and the known names.
+        """
+        from workbench.sweep.checks import check
+
+        spec = cls.from_source(yaml_source.read(Path(path)))
+        check(spec)
+        return spec
+
+    @classmethod
+    def from_source(cls, source: Source) -> SweepSpec:
+        """From parsed YAML, checked for shape only."""
+        try:
+            spec = cls.model_validate(source.value)
+        except ValidationError as error:
+            raise _explain(error, source) from error
+        spec._source = source
+        return spec
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths are relative to: the file's folder."""
+        path = self._source.path
+        return path.absolute().parent if path else Path.cwd()
+
+    @property
+    def notebook_path(self) -> Path:
+        """Where the notebook lies."""
+        return (self.folder / Path(self.notebook).expanduser()).resolve()
+
+    @property
+    def results_path(self) -> Path:
+        """Where results go."""
+        return self.folder / Path(self.results or f"results/{self.name}").expanduser()
+
+    @property
+    def measures(self) -> tuple[Objective, ...]:
+        """Objectives, then quality metrics, as the results name them."""
+        objectives = [Objective(metric=o.metric, direction=o.direction) for o in self.objectives]
+        quality = [
+            Objective(metric=q.metric, direction=q.direction, role="quality", tolerance=q.tolerance)
+            for q in self.quality
+        ]
+        return (*objectives, *quality)
+
+    def error(self, problem: str, path: KeyPath = ()) -> SpecError:
+        """A :class:`SpecError` that points at a key of this specification."""
+        return self._source.error(problem, path)
+
+
+_MEANS = {
+    "list_type": "a list is wanted here: write [{value}] for a single value.",
+    "tuple_type": "a list is wanted here.",
+    "dict_type": "a mapping of names to values is wanted here.",
+    "model_type": "a mapping of names to values is wanted here.",
+    "string_type": "text is wanted here: put {value} in quotes.",
+    "int_type": "a whole number is wanted here, not {value}.",
+    "float_type": "a number is wanted here, not {value}.",
+    "bool_type": "true or false is wanted here, not {value}.",
+    "missing": "this key is missing.",
+    "string_pattern_mismatch": "{value} cannot be a name: use letters, digits, '-', '_' and '.', at most 64.",
+}
+
+
+def _explain(error: ValidationError, source: Source) -> SpecError:
+    """The first problem of a validation, in terms of the file. Misspelt keys first: they explain the missing ones."""
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problem = problems[0]
+    path = tuple(problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return source.error(str(UnknownName("key", str(path[-1]), _known_keys(path[:-1]))), path)
+    value = problem.get("input")
+    shown = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+    text = _MEANS.get(problem["type"])
+    return source.error(text.format(value=shown) if text else f"{problem['msg']} (it is {shown}).", path)
+
+
+def _known_keys(path: KeyPath) -> Mapping[str, Any]:
+    """The keys of the model that stands at ``path``."""
+    models: dict[str | int, type[BaseModel]] = {
+        "objectives": ObjectiveSpec,
+        "quality": QualitySpec,
+        "targets": TargetSpec,
+    }
+    return (models[path[0]] if path else SweepSpec).model_fields
