@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from workbench.checkup import doctor
     from workbench.dashboard import Dashboard
-    from workbench.doctor import doctor
     from workbench.engine import load, presets
     from workbench.errors import WorkbenchError
     from workbench.hardware import Monitor, snapshot
@@ -37,7 +37,7 @@ _HOME = {
     "WorkbenchError": "errors",
     "caches": "registry",
     "compressors": "registry",
-    "doctor": "doctor",
+    "doctor": "checkup",
     "embedders": "registry",
     "engines": "registry",
     "executors": "registry",

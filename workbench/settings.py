@@ -22,6 +22,8 @@ UNQUANTISED_KV_TYPES = ("f32", "f16", "bf16")
 
 SPLIT_MODES = ("none", "layer", "row")
 
+_SWITCHES = ("offload_kqv", "kv_unified", "swa_full", "use_mmap", "use_mlock", "repack", "prefix_cache")
+
 MAX_SEQUENCES = 256
 """LLAMA_MAX_SEQ in llama.cpp."""
 
@@ -41,7 +43,7 @@ class EngineSettings:
         main_gpu: the GPU used when the model is not split.
         split_mode: how several GPUs share a model.
         tensor_split: share of each GPU; ``None``: by free memory.
-        flash_attn: fused attention; ``None``: on, and off where the model or the build cannot.
+        flash_attn: fused attention; ``None``: on with layers on a GPU that can, off on the CPU, where it is slower.
         type_k: type of the K cache.
         type_v: type of the V cache; quantised types need flash attention.
         offload_kqv: keep the KV cache on the GPU.
@@ -80,7 +82,13 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         for name in ("n_ctx", "n_batch", "n_ubatch", "n_seq_max", "n_threads", "n_threads_batch"):
-            _check_positive(name, getattr(self, name))
+            _check_at_least(name, getattr(self, name), 1)
+        for name in _SWITCHES:
+            _check_switch(name, getattr(self, name))
+        if self.flash_attn is not None:
+            _check_switch("flash_attn", self.flash_attn)
+        _check_at_least("n_gpu_layers", self.n_gpu_layers, -1)
+        _check_at_least("main_gpu", self.main_gpu, 0)
         _check_known("type_k", self.type_k, KV_TYPES)
         _check_known("type_v", self.type_v, KV_TYPES)
         _check_known("split_mode", self.split_mode, SPLIT_MODES)
@@ -108,8 +116,9 @@ class EngineSettings:
         for name in values:
             if name not in known:
                 raise UnknownName("setting", name, known)
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         try:
-            return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+            return cls(**plain)
         except TypeError as error:
             raise InvalidSettings(f"A setting has a value of the wrong type: {error}") from error
 
@@ -127,13 +136,19 @@ class EngineSettings:
         return dataclasses.asdict(self)
 
 
-def _check_positive(name: str, value: object) -> None:
+def _check_at_least(name: str, value: object, low: int) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidSettings(f"{name} must be a whole number, not {value!r}.")
-    if value < 1:
-        raise InvalidSettings(f"{name} must be at least 1, not {value}.")
+    if value < low:
+        raise InvalidSettings(f"{name} must be at least {low}, not {value}.")
+
+
+def _check_switch(name: str, value: object) -> None:
+    # "false" from a command line or YAML is a text, and every text counts as true
+    if not isinstance(value, bool):
+        raise InvalidSettings(f"{name} must be true or false, not {value!r}.")
 
 
 def _check_known(name: str, value: object, known: tuple[str, ...]) -> None:

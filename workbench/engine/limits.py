@@ -1,7 +1,7 @@
 """What llama-bench would measure here, through the same library: the limit any engine is held against.
 
 Definitions as in `tools/llama-bench/llama-bench.cpp`. ``pp``: a prompt of random tokens in batches of ``n_batch``.
-``tg``: one token a decode from an empty context. No tokenising, no sampling, no text, and a warm-up that is not counted.
+``tg``: one token a decode from an empty context. No tokenising, no sampling, no text; a warm-up is not counted.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from workbench.settings import EngineSettings
 class Stream(Iterator[Chunk], Protocol):
     """Chunks as they come, for one consumer.
 
-    Joined, their texts are :attr:`completion` ``.text`` and their tokens ``.tokens``; only the last one has a
-    ``finish_reason``.
+    Joined, their texts are :attr:`completion` ``.text`` and their tokens ``.tokens`` (or none, where an engine cannot
+    tell which token came when); only the last one has a ``finish_reason``.
     """
 
     def cancel(self) -> None:

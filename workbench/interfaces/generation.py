@@ -187,7 +187,7 @@ class Chunk:
 
     Attributes:
         text: new text; empty while a character or a possible stop string is incomplete.
-        tokens: ids of the tokens since the chunk before.
+        tokens: ids of the tokens since the chunk before; empty where an engine cannot tell.
         at_ms: time since the request was made.
         finish_reason: set on the last chunk only.
     """

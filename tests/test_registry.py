@@ -1,0 +1,122 @@
+"""Registries: one door for built-ins and third parties."""
+
+import threading
+from importlib.metadata import EntryPoint
+
+import pytest
+
+import workbench.registry
+from workbench.errors import UnknownName, UsageError
+from workbench.interfaces import Cache, Compressor, Embedder, Engine, Executor, Memory
+from workbench.registry import Registry, caches, compressors, embedders, engines, executors, memories
+from workbench.settings import EngineSettings
+
+REGISTRIES = (engines, embedders, memories, compressors, caches, executors)
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """A registry of its own, with one entry point from elsewhere."""
+    point = EntryPoint("foreign", "collections:OrderedDict", "test.things")
+    monkeypatch.setattr(
+        workbench.registry, "entry_points", lambda group: [point] if group == "test.things" else pytest.fail(group)
+    )
+    return Registry("thing", "test.things")
+
+
+def test_an_entry_point_is_a_component(registry):
+    from collections import OrderedDict
+
+    assert registry.names() == ("foreign",)
+    assert registry.get("foreign") is OrderedDict
+    assert registry.create("foreign", a=1) == {"a": 1}
+
+
+def test_a_component_can_be_registered_on_the_spot(registry):
+    @registry.register("mine")
+    class Mine:
+        def __init__(self, size):
+            self.size = size
+
+    assert registry.names() == ("foreign", "mine")
+    assert registry.create("mine", size=3).size == 3
+    assert registry.get("mine") is Mine, "the decorator leaves the class as it is"
+
+
+def test_an_unknown_name_lists_the_known(registry):
+    with pytest.raises(UnknownName, match=r"Unknown thing 'forein'. Did you mean 'foreign'\? Known: foreign."):
+        registry.get("forein")
+
+
+def test_running_a_cell_again_is_no_clash(registry):
+    for size in (1, 2):
+
+        def factory(size=size):
+            return size
+
+        registry.register("mine")(factory)
+    assert registry.create("mine") == 2, "the latest definition counts"
+
+
+def test_a_name_is_taken_once(registry):
+    registry.register("mine")(dict)
+    with pytest.raises(UsageError, match="a thing named 'mine' already"):
+        registry.register("mine")(list)
+    with pytest.raises(UsageError, match="'foreign' already"):
+        registry.register("foreign")(list)
+    assert registry.get("mine") is dict
+
+
+def test_nothing_is_imported_before_it_is_asked_for(monkeypatch):
+    point = EntryPoint("broken", "no_such_module_anywhere:Thing", "test.things")
+    monkeypatch.setattr(workbench.registry, "entry_points", lambda group: [point])
+    registry = Registry("thing", "test.things")
+    assert registry.names() == ("broken",)
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
+        registry.get("broken")
+
+
+def test_many_threads_get_one_component(registry):
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(registry.get("foreign"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("one", REGISTRIES, ids=lambda one: one.kind)
+def test_every_built_in_can_be_loaded(one):
+    assert one.names(), "every kind has a built-in"
+    for name in one.names():
+        assert callable(one.get(name))
+
+
+BUILT_INS = [
+    (memories, "buffer", (), Memory),
+    (compressors, "middle", (len,), Compressor),
+    (caches, "exact", (), Cache),
+    (embedders, "hashing", (), Embedder),
+    (executors, "local", (), Executor),
+]
+
+
+@pytest.mark.parametrize(("one", "name", "args", "protocol"), BUILT_INS, ids=lambda value: str(value)[:20])
+def test_built_ins_keep_their_protocol(one, name, args, protocol):
+    made = one.create(name, *args)
+    assert isinstance(made, protocol)
+    if hasattr(made, "close"):
+        made.close()
+
+
+@pytest.mark.parametrize("name", ["tuned", "baseline"])
+def test_engines_keep_their_protocol(tiny, name):
+    with engines.create(name, tiny, EngineSettings(n_ctx=256)) as engine:
+        assert isinstance(engine, Engine)
+
+
+def test_every_built_in_is_tried_above():
+    tried = {(one.kind, name) for one, name, _, _ in BUILT_INS} | {("engine", "tuned"), ("engine", "baseline")}
+    assert {(one.kind, name) for one in REGISTRIES for name in one.names()} == tried

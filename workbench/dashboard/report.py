@@ -1,0 +1,99 @@
+"""One self-contained HTML file of a sweep: works offline, can be mailed, printed and archived.
+
+plotly.js is inlined once; figures and data travel as JSON. jinja2 escapes every text; a Content-Security-Policy in the
+page allows the two scripts of the page itself by their hashes and no network at all, should anything ever slip
+through.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from workbench.dashboard import page
+from workbench.storage import write_text
+from workbench.sweep.results import Analysis
+
+# "<" and "&" cannot open a tag or an entity when written as JSON escapes; the value stays the same.
+_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+
+
+def write_report(analysis: Analysis, path: Path | str) -> Path:
+    """Write the report atomically.
+
+    Args:
+        analysis: what a sweep has found.
+        path: the HTML file; its folder is made if need be.
+
+    Returns:
+        The path written, absolute.
+
+    Raises:
+        StorageFull: no room; an older report is left as it was.
+    """
+    path = Path(path).resolve()
+    write_text(path, render(analysis))
+    return path
+
+
+def render(analysis: Analysis) -> str:
+    """The report as one HTML document."""
+    context = page.context(analysis)
+    sections = (*context["objectives"], *context["quality"], *context["others"])
+    specs = {figure["id"]: figure.pop("spec") for section in sections for figure in section["figures"]}
+    document = _template().render(
+        context,
+        styles=Markup(_asset("report.css")),  # noqa: S704 - files of this package, not input
+        plotly=Markup(get_plotlyjs()),  # noqa: S704
+        script=Markup(_asset("report.js")),  # noqa: S704
+        policy=_policy(),
+        payloads={
+            "figures": embedded(specs),
+            "templates": embedded(page.templates()),
+            "data": embedded(page.download(analysis)),
+        },
+    )
+    # A lone surrogate in a name cannot be written as UTF-8.
+    return document.encode("utf-8", "replace").decode()
+
+
+def embedded(value: Any) -> Markup:
+    r"""JSON that is safe inside ``<script type="application/json">``.
+
+    >>> str(embedded("</script>"))
+    '"\\u003c/script\\u003e"'
+    """
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup(text.translate(_ESCAPES))  # noqa: S704 - escaped one line above
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_asset("report.html"))
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("workbench.dashboard").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _policy() -> str:
+    """Nothing from anywhere, except the page's own two scripts and inline styles (plotly sets them)."""
+    digests = [hashlib.sha256(text.encode()).digest() for text in (get_plotlyjs(), _asset("report.js"))]
+    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,58 @@
+"""The machine: GPUs through NVML, the host's CPU, memory and energy, and a monitor that samples them.
+
+Knows devices and counters; never engines or what they run. What cannot be read is ``None``, never 0. pynvml and psutil
+are loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.hardware.gpu import Gpu, GpuReading, gpu_problem, gpus, read_gpu
+    from workbench.hardware.host import Cores, ProcessMemory, Ram, cores, cpu_name, process_memory, ram, rss_bytes
+    from workbench.hardware.monitor import Monitor
+    from workbench.hardware.static import snapshot
+
+_HOME = {
+    "Cores": "host",
+    "Gpu": "gpu",
+    "GpuReading": "gpu",
+    "Monitor": "monitor",
+    "ProcessMemory": "host",
+    "Ram": "host",
+    "cores": "host",
+    "cpu_name": "host",
+    "gpu_problem": "gpu",
+    "gpus": "gpu",
+    "process_memory": "host",
+    "ram": "host",
+    "read_gpu": "gpu",
+    "rss_bytes": "host",
+    "snapshot": "static",
+}
+
+__all__ = [
+    "Cores",
+    "Gpu",
+    "GpuReading",
+    "Monitor",
+    "ProcessMemory",
+    "Ram",
+    "cores",
+    "cpu_name",
+    "gpu_problem",
+    "gpus",
+    "process_memory",
+    "ram",
+    "read_gpu",
+    "rss_bytes",
+    "snapshot",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

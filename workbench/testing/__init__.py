@@ -1,0 +1,58 @@
+"""What authors of components need: contract suites per Protocol, a scripted engine, a maker of tiny GGUF files.
+
+``ScriptedEngine`` and ``make_tiny_gguf`` need no test library; pytest and Hypothesis are imported when a contract is
+first used. A contract is a base class::
+
+    from workbench.testing import MemoryContract
+
+    class TestMine(MemoryContract):
+        def make(self):
+            return MyMemory()
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.testing.contracts import (
+        CacheContract,
+        CompressorContract,
+        EmbedderContract,
+        EngineContract,
+        ExecutorContract,
+        MemoryContract,
+    )
+    from workbench.testing.scripted import Reply, ScriptedEngine
+    from workbench.testing.tiny_gguf import make_tiny_gguf
+
+_HOME = {
+    "CacheContract": "contracts",
+    "CompressorContract": "contracts",
+    "EmbedderContract": "contracts",
+    "EngineContract": "contracts",
+    "ExecutorContract": "contracts",
+    "MemoryContract": "contracts",
+    "Reply": "scripted",
+    "ScriptedEngine": "scripted",
+    "make_tiny_gguf": "tiny_gguf",
+}
+
+__all__ = [
+    "CacheContract",
+    "CompressorContract",
+    "EmbedderContract",
+    "EngineContract",
+    "ExecutorContract",
+    "MemoryContract",
+    "Reply",
+    "ScriptedEngine",
+    "make_tiny_gguf",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
