@@ -182,7 +182,9 @@ def _write_report(sweep: Sweep, analysis: Analysis) -> Path:
 def _print_findings(analysis: Analysis) -> None:
     typer.echo(f"\n{analysis.title}\n{'=' * len(analysis.title)}")
     for recommendation in analysis.recommendations:
-        typer.echo(f"\n{recommendation.text}")
+        typer.echo(f"\n{recommendation.headline}")
+        for note in recommendation.notes:
+            typer.echo(f"  - {note}")
         if recommendation.code:
             typer.echo(f"\n    {recommendation.code.replace(chr(10), chr(10) + '    ')}")
     _print_targets(analysis.targets)

@@ -169,13 +169,14 @@ def _recommend(objective: Objective, comparisons: Sequence[Comparison], text: Ca
     if not better:
         return Recommendation(
             metric=objective.metric, conclusive=False, configuration={}, code="", evidence=None,
-            text=text("Inconclusive: only 1 complete blocks; 10 are needed to decide."),
+            headline=text("Inconclusive: only 1 complete blocks; 10 are needed to decide."),
         )  # fmt: skip
     best = max(better, key=lambda row: abs(math.log(row.effect.ratio)))
     quality = [row for row in comparisons if row.metric == "perplexity" and row.label == best.label]
     return Recommendation(
         metric=objective.metric, conclusive=True, configuration={"n_batch": 512}, evidence=best, quality=quality,
-        text=text(f"Use {best.label}: {best.effect.ratio:.2f} times the baseline in {best.effect.n} blocks."),
+        notes=[text("Quality: perplexity unchanged.")],
+        headline=text(f"Use {best.label}: {best.effect.ratio:.2f} times the baseline in {best.effect.n} blocks."),
         code=text('engine = wb.load("smollm2-135m", n_batch=512, flash_attn=True)'),
     )  # fmt: skip
 

@@ -71,7 +71,7 @@ def test_a_dark_figure_standing_alone_brings_its_background(normal: Analysis) ->
 def test_it_shows_itself_as_text_and_as_a_page_cut_off_from_the_notebook(normal: Analysis) -> None:
     bundle = Dashboard(normal)._repr_mimebundle_()
     assert "97 of 100 runs done, 3 failed" in bundle["text/plain"]
-    assert normal.recommendations[0].text in bundle["text/plain"]
+    assert normal.recommendations[0].headline in bundle["text/plain"]
     (frame,) = re.findall(r"<iframe ([^>]*)>", bundle["text/html"])
     assert "allow-same-origin" not in frame
     inner = html.unescape(re.findall(r'srcdoc="([^"]*)"', bundle["text/html"])[0])

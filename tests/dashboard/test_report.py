@@ -200,7 +200,7 @@ def test_an_undecided_sweep_says_so(pages: dict[str, Page]) -> None:
 
 def test_staying_with_the_reference_is_not_called_worse(normal: Analysis) -> None:
     worse = next(comparison for comparison in normal.comparisons if comparison.verdict == "worse")
-    kept = dataclasses.replace(normal.recommendations[0], text="Keep baseline.", evidence=worse)
+    kept = dataclasses.replace(normal.recommendations[0], headline="Keep baseline.", evidence=worse)
     text = render(dataclasses.replace(normal, recommendations=[kept]))
     assert re.search(r'<article class="answer keep">', text)
 

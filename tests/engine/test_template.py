@@ -86,7 +86,7 @@ def test_hostile_templates_run_no_code(source: str, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     "source",
     [
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}" * 99,
         "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{% for i in range(10**4) %}{{ f() }}{% endfor %}",
     ],
 )

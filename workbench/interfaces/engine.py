@@ -27,7 +27,7 @@ class Stream(Iterator[Chunk], Protocol):
 
     @property
     def completion(self) -> Completion:
-        """The whole, once the stream is exhausted.
+        """The whole, once generation has ended: at the latest when the stream is exhausted.
 
         Raises:
             StreamIncomplete: it is not (yet) whole; carries the partial text.

@@ -125,11 +125,7 @@ def _by_main_effects(findings: _Findings, measured: Sequence[Configuration]) -> 
 
 def _undecided(effect: MainEffect) -> str:
     comparison = effect.comparison
-    said = (
-        "makes no difference that matters"
-        if comparison.verdict == "equivalent"
-        else f"is inconclusive ({comparison.reason})"
-    )
+    said = "makes no difference that matters" if comparison.verdict == "equivalent" else "is not decided"
     return (
         f"{effect.parameter}={show(effect.level)} instead of {show(effect.reference_level)} {said}: "
         f"{show_effect(comparison.effect)}; {show(effect.reference_level)} is kept."
@@ -181,29 +177,31 @@ def _settle(
         arm, conclusive = findings.reference, True
         sentence = f"Keep {arm.label}: the best of the grid, {choice.arm.label}, is {_shown(findings, evidence)}."
     else:
-        sentence = _open_question(findings, arm, evidence)
+        sentence = f"Inconclusive: {arm.label} is {_shown(findings, evidence)}; {evidence.reason}."
     if arm is findings.reference:  # what the grid does to quality is no property of the reference
         quality = _Quality((), (), ())
     open_points = [*doubts, *quality.unsure]
-    parts = [sentence, *choice.notes, *refusals, *_quality_sentences(quality.comparisons, open_points)]
+    best = () if conclusive or evidence is None else _best_so_far(findings, arm)
+    notes = [*best, *choice.notes, *refusals, *_quality_sentences(quality.comparisons, open_points)]
     return Recommendation(
         metric=findings.objective.metric,
         conclusive=conclusive and not open_points,
         configuration=dict(arm.varied),
-        text=" ".join(parts),
+        headline=sentence,
+        notes=notes,
         code=code_for(arm.parameters),
         evidence=evidence,
         quality=quality.comparisons,
     )
 
 
-def _open_question(findings: _Findings, arm: Configuration, evidence: Comparison) -> str:
-    sentence = f"Inconclusive: {arm.label} is {_shown(findings, evidence)}; {evidence.reason}."
+def _best_so_far(findings: _Findings, arm: Configuration) -> tuple[str, ...]:
+    """For an open question: the configuration with the best estimate, if it is another one."""
     best = findings.measured()[0]
     leading = findings.evidence(best)
     if best is arm or leading is None:
-        return sentence
-    return f"{sentence} The best estimate so far is {best.label}: {_shown(findings, leading)}; {leading.reason}."
+        return ()
+    return (f"The best estimate so far is {best.label}: {findings.objective.metric} {show_effect(leading.effect)}.",)
 
 
 def _keep_reference(findings: _Findings) -> tuple[bool, str]:
@@ -252,7 +250,7 @@ def _nothing(findings: _Findings) -> Recommendation:
         metric=findings.objective.metric,
         conclusive=False,
         configuration=dict(findings.reference.varied),
-        text=f"Inconclusive: no finished run has {findings.objective.metric}.",
+        headline=f"Inconclusive: no finished run has {findings.objective.metric}.",
         code=code_for(findings.reference.parameters),
         evidence=None,
     )

@@ -126,9 +126,10 @@ class Recommendation:
 
     Attributes:
         metric: the objective.
-        conclusive: False: the data do not decide; ``text`` says what is missing.
+        conclusive: False: the data do not decide; ``headline`` says what is missing.
         configuration: settings to use; where a parameter made no difference its cheapest or first level.
-        text: the recommendation in words, with evidence.
+        headline: the recommendation in one sentence, with its evidence.
+        notes: what else there is to say, a sentence or two each: parameters that made no difference, refusals, quality.
         code: ready to paste.
         evidence: the comparison with the baseline that supports it.
         quality: comparisons of the quality metrics for the same configuration.
@@ -137,10 +138,16 @@ class Recommendation:
     metric: str
     conclusive: bool
     configuration: Mapping[str, Any]
-    text: str
+    headline: str
     code: str
     evidence: Comparison | None
     quality: Sequence[Comparison] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def text(self) -> str:
+        """Everything in one paragraph."""
+        return " ".join([self.headline, *self.notes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

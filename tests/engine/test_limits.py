@@ -1,0 +1,33 @@
+"""llama-bench's numbers through our library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench.engine.context import Context
+from workbench.engine.limits import measure_limits
+from workbench.models import resolve
+from workbench.settings import EngineSettings
+
+
+def test_one_token_a_decode_and_whole_batches(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    original = Context.decode
+
+    def counting(self: Context) -> int:
+        sizes.append(self.batch.size)
+        return original(self)
+
+    monkeypatch.setattr(Context, "decode", counting)
+    limits = measure_limits(resolve(tiny), EngineSettings(n_batch=64, n_threads=1), n_prompt=150, n_gen=20)
+    assert limits.pp_tps is not None
+    assert limits.tg_tps is not None
+    assert min(limits.pp_tps, limits.tg_tps) > 0
+    assert sizes == [32, 64, 64, 22, *[1] * 4, *[1] * 20]
+    assert limits.settings.n_batch == 64
+
+
+def test_what_is_not_asked_for_is_none(tiny: Path) -> None:
+    assert measure_limits(resolve(tiny), EngineSettings(n_threads=1), n_gen=4).pp_tps is None

@@ -1,0 +1,132 @@
+"""The command as a user types it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from workbench import __version__
+
+NOTEBOOK = """
+import workbench as wb
+wb.record(speed=10.0 * level, output_tokens=8)
+"""
+
+
+def run(*arguments: object, stdin: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from workbench.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=cwd, timeout=240)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    cells = [
+        nbformat.v4.new_code_cell("level = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(NOTEBOOK),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "trivial.ipynb")
+    path = tmp_path / "sweep.yaml"
+    path.write_text(
+        "name: trivial\ntitle: Which level?\nnotebook: trivial.ipynb\nparameters: {level: [1, 2]}\nblocks: 2\n"
+        "objectives:\n  - {metric: speed, direction: maximize}\n"
+        "targets:\n  - {name: twice, metric: speed, of: {level: 2}, against: {level: 1}, at_least: 3}\n"
+    )
+    return path
+
+
+def test_version() -> None:
+    assert run("--version").stdout.strip() == __version__
+
+
+def test_no_arguments_show_the_commands() -> None:
+    shown = run().stdout + run("--help").stdout
+    for command in ("doctor", "models", "generate", "sweep", "bench"):
+        assert command in shown
+
+
+def test_doctor_says_what_there_is() -> None:
+    done = run("doctor")
+    assert done.returncode in (0, 1)
+    assert "llama" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_models_lists_the_bundled_one() -> None:
+    assert "smollm2-135m" in run("models").stdout
+
+
+def test_generate_streams_an_answer_and_its_timings(tiny: Path) -> None:
+    done = run("generate", tiny, "hello", "-n", 12, "-s", "n_ctx=512", "--preset", "factual")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.strip()) > 3
+    assert "12 written" in done.stderr
+    piped = run("generate", tiny, "-", "--raw", "-n", 4, stdin="from a pipe")
+    assert "4 written" in piped.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("generate", "smollm9", "hi"), "Unknown model 'smollm9'"),
+        (("generate", "smollm2-135m", "hi", "-s", "n_ctxx=1"), "Did you mean 'n_ctx'?"),
+        (("generate", "smollm2-135m", "hi", "-s", "n_ctx"), "NAME=VALUE"),
+        (("generate", "smollm2-135m", "hi", "--preset", "chatty"), "Did you mean 'chat'?"),
+        (("generate", "nowhere/x.gguf", "hi"), "nowhere/x.gguf"),
+        (("bench", "engines"), "Unknown bench 'engines'"),
+    ],
+)
+def test_mistakes_are_messages_not_tracebacks(arguments: tuple[object, ...], says: str) -> None:
+    done = run(*arguments)
+    assert done.returncode in (1, 2)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_sweep_from_run_to_report(spec: Path) -> None:
+    first = run("sweep", "run", spec, "--quiet")
+    assert first.returncode == 0, first.stderr
+    assert "4/4 runs done" in first.stdout
+    assert "10 are needed to decide" in first.stdout
+    assert "MISSED" in first.stdout
+    dashboard = Path(first.stdout.split("Dashboard: ")[1].strip())
+    assert "Which level?" in dashboard.read_text(encoding="utf-8")
+    assert "4/4 runs done" in run("sweep", "status", spec).stdout
+    runs = sorted((dashboard.parent / "runs").iterdir())
+    dashboard.unlink()
+    again = run("sweep", "run", spec)
+    assert "4/4 runs done" in again.stdout
+    assert sorted((dashboard.parent / "runs").iterdir()) == runs, "nothing ran twice"
+    dashboard.unlink()
+    assert "Dashboard: " in run("sweep", "report", spec).stdout
+    assert dashboard.exists()
+
+
+def test_a_misspelt_key_names_its_line(spec: Path) -> None:
+    spec.write_text(spec.read_text().replace("blocks: 2", "bloks: 2"))
+    done = run("sweep", "run", spec)
+    assert done.returncode == 2
+    assert f"{spec}:5" in done.stderr
+    assert "Did you mean 'blocks'?" in done.stderr
+
+
+def test_a_failed_cell_is_reported_and_fails_the_command(spec: Path) -> None:
+    text = spec.read_text().split("targets:")[0]
+    spec.write_text(text.replace("level: [1, 2]", "level: [1, oops]"))
+    done = run("sweep", "run", spec, "--quiet")
+    assert done.returncode == 1
+    assert "2 failed" in done.stdout
+    assert "TypeError" in done.stdout
+
+
+def test_bench_prints_asked_against_measured(spec: Path) -> None:
+    (spec.parent / "benches" / "mine").mkdir(parents=True)
+    spec.rename(spec.parent / "benches" / "mine" / "1.yaml")
+    (spec.parent / "trivial.ipynb").rename(spec.parent / "benches" / "mine" / "trivial.ipynb")
+    done = run("bench", "mine", "--folder", spec.parent / "benches", "--quiet")
+    assert done.returncode == 1
+    assert "twice" in done.stdout
+    assert "MISSED" in done.stdout
