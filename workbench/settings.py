@@ -98,6 +98,10 @@ class EngineSettings:
             raise InvalidSettings(f"n_ubatch ({self.n_ubatch}) may not exceed n_batch ({self.n_batch}). Lower it.")
         if self.n_seq_max > self.n_batch:
             raise InvalidSettings(f"n_seq_max ({self.n_seq_max}) may not exceed n_batch ({self.n_batch}). Raise it.")
+        if self.n_ctx is not None and self.n_seq_max > self.n_ctx:
+            raise InvalidSettings(
+                f"n_ctx ({self.n_ctx}) leaves no token for each of {self.n_seq_max} sequences. Raise it."
+            )
         if self.flash_attn is False and self.type_v not in UNQUANTISED_KV_TYPES:
             raise InvalidSettings(
                 f"type_v={self.type_v!r} needs flash attention. Set flash_attn=True, or type_v to one of "

@@ -10,6 +10,7 @@ from typing import Any, Self
 from workbench.engine.sampling_presets import presets
 from workbench.engine.template import ChatTemplate
 from workbench.engine.ticket import Listener, Ticket, TicketStream, stream_async
+from workbench.errors import InvalidSettings
 from workbench.interfaces import Chunk, Completion, Message, Prompt, Request
 from workbench.models import ModelFile
 
@@ -64,8 +65,10 @@ class LocalEngine(abc.ABC):
     def complete_many(self, prompts: Sequence[Prompt | Request], **options: Any) -> list[Completion]:
         """Complete several, as many at once as ``n_seq_max``; answers in the order of the prompts."""
         requests = [self._request(prompt, options) for prompt in prompts]
-        tickets = [self._submit(request) for request in requests]
+        tickets: list[Ticket] = []
         try:
+            for request in requests:
+                tickets.append(self._submit(request))  # noqa: PERF401 - those made so far are cancelled on an error
             return [ticket.wait() for ticket in tickets]
         except BaseException:
             for ticket in tickets:
@@ -81,18 +84,34 @@ class LocalEngine(abc.ABC):
         self.chat_template = ChatTemplate(file.chat_template if own is None else own, bos=bos, eos=eos, model=file.name)
 
     def _prompt_tokens(self, prompt: Prompt) -> list[int]:
-        """The tokens of a prompt: messages through the chat template, text with the model's special tokens."""
+        """The tokens of a prompt: messages through the chat template, text with the model's special tokens.
+
+        Raises:
+            InvalidSettings: no tokens at all, or ids that are no tokens of the model.
+        """
+        tokens = self._tokens_of(prompt)
+        if not tokens:
+            raise InvalidSettings("The prompt comes to no tokens at all. Give some text.")
+        return tokens
+
+    def _tokens_of(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
             return self.tokenize(prompt, add_special=True)
         messages = [part for part in prompt if isinstance(part, Message)]
         if not messages:
-            return [part for part in prompt if isinstance(part, int)]
+            return self._checked([part for part in prompt if isinstance(part, int)])
         text = self.chat_template.render(messages)
         has_bos = bool(self._bos_text) and text.startswith(self._bos_text)
         return self.tokenize(text, add_special=not has_bos, parse_special=True)
 
+    @abc.abstractmethod
+    def _checked(self, tokens: list[int]) -> list[int]:
+        """The tokens, if they are the model's; llama.cpp aborts the process over others."""
+
     def _ids(self, text: str | Sequence[int], *, add_special: bool) -> list[int]:
-        return self.tokenize(text, add_special=add_special) if isinstance(text, str) else list(text)
+        if isinstance(text, str):
+            return self.tokenize(text, add_special=add_special)
+        return self._checked([int(token) for token in text])
 
     def _request(self, prompt: Prompt | Request, options: dict[str, Any]) -> Request:
         return Request.of(prompt, presets=presets, **options)

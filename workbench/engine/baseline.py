@@ -6,11 +6,12 @@ added, one reading a token. Prompts are tokenised as the tuned engine does it, s
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 import weakref
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ import numpy as np
 from workbench.engine.base import LocalEngine
 from workbench.engine.budget import default_threads, memory_for
 from workbench.engine.library import GGML_TYPES, library
+from workbench.engine.sequence import cancelled_unstarted
 from workbench.engine.ticket import Listener, Ticket
+from workbench.engine.vocabulary import check_tokens
 from workbench.engine.weights import effective_gpu_layers
 from workbench.errors import ContextOverflow, EngineClosed, InvalidSettings, ModelLoadError, StreamIncomplete
 from workbench.interfaces import (
@@ -74,7 +77,7 @@ class BaselineEngine(LocalEngine):
         self._llama = _open(file, settings, settings.n_ctx or min(file.n_ctx_train, DEFAULT_N_CTX))
         self._load_ms = 1e3 * (time.perf_counter() - started)
         self._settings = _effective(self._llama, settings)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="baseline")
+        self._worker = _Worker()
         self._finalizer = weakref.finalize(self, _shut, self._worker, self._llama, self._tickets)
         self._counts = dict.fromkeys(("requests", "prompt_tokens", "cached_tokens", "output_tokens"), 0)
         bos, eos = self._special(self._llama.token_bos()), self._special(self._llama.token_eos())
@@ -110,6 +113,7 @@ class BaselineEngine(LocalEngine):
     def detokenize(self, tokens: Sequence[int]) -> str:
         """Token ids → text; invalid bytes become U+FFFD."""
         with self._open():
+            check_tokens(tokens, self._llama.n_vocab())
             return str(self._llama.detokenize(list(tokens), special=True).decode("utf-8", "replace"))
 
     def score(self, text: str | Sequence[int], *, context: str | Sequence[int] = "") -> Scores:
@@ -117,9 +121,20 @@ class BaselineEngine(LocalEngine):
         before = self._ids(context, add_special=True)
         tokens = self._ids(text, add_special=False)
         self._check_length(len(before) + len(tokens))
+        answer: queue.SimpleQueue[Scores | BaseException] = queue.SimpleQueue()
+
+        def job() -> None:
+            try:
+                answer.put(_score(self._file, self._settings, before, tokens))
+            except Exception as error:
+                answer.put(error)
+
         with self._open():
-            future = self._worker.submit(_score, self._file, self._settings, before, tokens)
-        return future.result()
+            self._worker.submit(job)
+        result = answer.get()
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
     def close(self) -> None:
         """Free everything; running streams break off. Idempotent."""
@@ -130,20 +145,32 @@ class BaselineEngine(LocalEngine):
     def _submit(self, request: Request, listener: Listener | None = None) -> Ticket:
         prompt = self._prompt_tokens(request.prompt)
         self._check_length(len(prompt) + 1)
-        options = _options(request.sampling, self._llama)
         ticket = Ticket(request, prompt, listener)
         with self._open():
+            options = _options(request.sampling, self._llama)
             self._tickets.add(ticket)
-            self._worker.submit(self._run, ticket, options, streaming=listener is not None)
+            self._worker.submit(lambda: self._run(ticket, options, streaming=listener is not None))
         return ticket
 
+    def _checked(self, tokens: list[int]) -> list[int]:
+        with self._open():
+            check_tokens(tokens, self._llama.n_vocab())
+        return tokens
+
     def _run(self, ticket: Ticket, options: dict[str, Any], *, streaming: bool) -> None:
+        if ticket.cancelled:
+            ticket.end(self._cut_short(ticket) or cancelled_unstarted(ticket, self.name, self._settings))
+            return
         try:
             completion = self._generate(ticket, options, streaming=streaming)
-            cut_short = self._closed and completion.finish_reason == "cancelled"
-            ticket.end(StreamIncomplete(ticket.text, "the engine was closed.") if cut_short else completion)
+            cut_short = self._cut_short(ticket) if completion.finish_reason == "cancelled" else None
+            ticket.end(cut_short or completion)
         except Exception as error:
             ticket.end(error)
+
+    def _cut_short(self, ticket: Ticket) -> StreamIncomplete | None:
+        """What a cancelled ticket ends with if it was the engine's closing that cancelled it."""
+        return StreamIncomplete(ticket.text, "the engine was closed.") if self._closed else None
 
     def _generate(self, ticket: Ticket, options: dict[str, Any], *, streaming: bool) -> Completion:
         llama, request = self._llama, ticket.request
@@ -182,11 +209,36 @@ class BaselineEngine(LocalEngine):
     def _special(self, token: int) -> str:
         return "" if token < 0 else str(self._llama.detokenize([token], special=True).decode("utf-8", "replace"))
 
-    def _open(self) -> threading.Lock:
-        """The lock under which the model is sure to be there."""
-        if self._closed:
-            raise EngineClosed
-        return self._guard
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Inside, the model is sure to be there."""
+        with self._guard:
+            if self._closed:
+                raise EngineClosed
+            yield
+
+
+class _Worker:
+    """A thread that runs jobs in order. A daemon: the interpreter's exit does not wait for a long answer."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="baseline", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Callable[[], None]) -> None:
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        """Run what is queued, then end. May be called by the worker itself, when the last reference goes there."""
+        self._jobs.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            del job  # it holds the engine, which may be the last reference
 
 
 def _open(file: ModelFile, settings: EngineSettings, n_ctx: int, **more: Any) -> Any:
@@ -308,12 +360,12 @@ def _score(file: ModelFile, settings: EngineSettings, before: list[int], tokens:
         llama.close()
 
 
-def _shut(worker: ThreadPoolExecutor, llama: Any, tickets: weakref.WeakSet[Ticket]) -> None:
+def _shut(worker: _Worker, llama: Any, tickets: weakref.WeakSet[Ticket]) -> None:
     """Break off what runs, then free the model."""
     waiting = [ticket for ticket in list(tickets) if not ticket.ended]
     for ticket in waiting:
         ticket.cancel()
-    worker.shutdown(wait=True, cancel_futures=True)
+    worker.stop()
     for ticket in waiting:
         if not ticket.ended:
             ticket.end(StreamIncomplete(ticket.text, "the engine was closed."))

@@ -39,7 +39,15 @@ class Context:
         started = time.perf_counter()
         self.score_tokens = max(16, _SCORE_BUFFER_BYTES // (4 * weights.vocabulary.size))
         self.raw, flash_attn = self._create(weights, settings, n_ctx)
+        try:
+            self._read_back(weights, settings, flash_attn)
+        except BaseException:
+            self._lib.llama_free(self.raw)
+            raise
         self.create_ms = 1e3 * (time.perf_counter() - started)
+
+    def _read_back(self, weights: Weights, settings: EngineSettings, flash_attn: bool) -> None:
+        """What llama.cpp made of the settings: it rounds."""
         self._memory = self._lib.llama_get_memory(self.raw)
         self.n_ctx = int(self._lib.llama_n_ctx(self.raw))
         self.n_ctx_seq = int(self._lib.llama_n_ctx_seq(self.raw))

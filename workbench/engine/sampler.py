@@ -99,7 +99,7 @@ class Sampler:
     def _penalty_links(self, s: Sampling, vocabulary: Vocabulary, n_ctx_train: int) -> list[Any]:
         links = []
         if s.repeat_penalty != 1.0 or s.frequency_penalty or s.presence_penalty:
-            last_n = n_ctx_train if s.repeat_last_n < 0 else s.repeat_last_n
+            last_n = n_ctx_train if s.repeat_last_n < 0 else min(s.repeat_last_n, n_ctx_train)
             links.append(
                 self._lib.llama_sampler_init_penalties(
                     self._n_vocab, last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty

@@ -62,8 +62,9 @@ class Scheduler:
     @property
     def effective(self) -> EngineSettings:
         """Settings in force; what only a context decides is open until there is one."""
-        if self.context is not None:
-            return self.context.settings
+        context = self.context  # any thread may ask while it is being remade
+        if context is not None:
+            return context.settings
         return self.settings.replace(n_gpu_layers=self.weights.n_gpu_layers)
 
     def submit(self, ticket: Ticket) -> None:
@@ -118,12 +119,13 @@ class Scheduler:
         return context, slot
 
     def ensure_context(self, need: int) -> Context:
-        """A context for ``need`` tokens; made, or remade larger, if the settings leave its size open."""
-        if self.context is not None and (self.settings.n_ctx or need <= self.context.n_ctx):
+        """A context where one sequence can have ``need`` tokens; remade larger if the settings leave its size open."""
+        if self.context is not None and (self.settings.n_ctx or need <= self.context.n_ctx_seq):
             return self.context
         if self.context is not None:
             self._release_context()
-        size = self.settings.n_ctx or min(self.weights.n_ctx_train, max(FIRST_N_CTX, _power_of_two(need)))
+        shares = 1 if self.settings.kv_unified else self.settings.n_seq_max
+        size = self.settings.n_ctx or min(self.weights.n_ctx_train, max(FIRST_N_CTX, _power_of_two(need * shares)))
         self.context = Context(self.weights, self.settings, size)
         self.context_ms = self.context.create_ms
         return self.context
@@ -151,7 +153,10 @@ class Scheduler:
         )
 
     def free(self) -> None:
-        """Give the context back."""
+        """Give the context back, and the samplers of what still runs."""
+        for sequence in self.running:
+            sequence.sampler.free()
+        self.running = []
         self._release_context()
 
     # -- admission -----------------------------------------------------------------------------------------------
@@ -172,23 +177,29 @@ class Scheduler:
             return  # they run when nothing else does, so nothing new may start
         while self._waiting and len(self.running) < len(self._slots):
             ticket = self._waiting[0][2]
-            if not self._start(ticket):
+            try:
+                started = self._start(ticket)
+            except Exception as error:  # nothing was computed yet: the others and the KV cache are as they were
+                heapq.heappop(self._waiting)
+                ticket.end(error)
+                continue
+            if not started:
                 return
             heapq.heappop(self._waiting)
 
     def _start(self, ticket: Ticket) -> bool:
         """Give a request a slot; False: it has to wait for cells that running sequences hold."""
         wanted = self._wanted(ticket)
-        if self.running and self.context is not None and not self.settings.n_ctx and wanted > self.context.n_ctx:
+        if self.running and self.context is not None and not self.settings.n_ctx and wanted > self.context.n_ctx_seq:
             return False  # the context can only be remade while nobody runs in it
         context = self.ensure_context(wanted)
         capacity = min(wanted, context.n_ctx_seq)
         if self._reserved() + capacity > context.n_ctx and self.running:
             return False
-        slot, cached = self._choose_slot(ticket, context)
-        self._make_room(context, capacity, slot)
         sampler = Sampler(ticket.request.sampling, self.weights.vocabulary, self.weights.n_ctx_train)
         sampler.replay(ticket.prompt)
+        slot, cached = self._choose_slot(ticket, context)
+        self._make_room(context, capacity, slot)
         self.running.append(Sequence(ticket, slot, cached, capacity, sampler))
         self._prompt_tokens += len(ticket.prompt)
         self._cached_tokens += cached
@@ -198,10 +209,9 @@ class Scheduler:
         """KV cells a request should have: prompt and answer, or its share of the context if it is open-ended."""
         prompt, answer = len(ticket.prompt), ticket.request.max_tokens
         if answer is not None:
-            return prompt + answer - 1
-        if self.settings.n_ctx is None:
-            return prompt + ROOM_FOR_ANSWER
-        return max(prompt, self.settings.n_ctx // self.settings.n_seq_max)
+            return min(prompt + answer - 1, self.limit)
+        share = (self.settings.n_ctx or 0) // self.settings.n_seq_max
+        return min(max(prompt + ROOM_FOR_ANSWER, share), self.limit)
 
     def _reserved(self) -> int:
         return sum(sequence.capacity for sequence in self.running)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -81,6 +82,7 @@ class _Renderer:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._inherited: subprocess.Popen[bytes] | None = None
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def render(self, source: str, variables: dict[str, Any]) -> str:
@@ -100,6 +102,9 @@ class _Renderer:
                 ) from None
             except OSError:
                 answer = b""
+            except BaseException:  # Ctrl-C: the answer still to come must not become the next conversation's
+                self._kill()
+                raise
             if not answer:
                 self._kill()
                 raise ChatTemplateError(
@@ -133,6 +138,9 @@ class _Renderer:
             hello = self._answers.get(timeout=START_DEADLINE_S)
         except queue.Empty:
             hello = b""
+        except BaseException:
+            self._kill()
+            raise
         if not hello:
             self._kill()
             raise ChatTemplateError("The process that renders chat templates could not be started.")
@@ -145,6 +153,11 @@ class _Renderer:
                 if pipe is not None:
                     _close_quietly(pipe)
             self._child = None
+
+    def forget(self) -> None:
+        """After a fork, in the child process: the renderer belongs to the parent. Nothing is closed or killed."""
+        self._inherited = self._child  # referenced, so that its pipes are not closed under the parent
+        self._lock, self._child = threading.Lock(), None
 
     def stop(self) -> None:
         """End the child; the next render starts a new one."""
@@ -169,3 +182,5 @@ def _close_quietly(pipe: IO[bytes]) -> None:
 
 _renderer = _Renderer()
 atexit.register(_renderer.stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renderer.forget)

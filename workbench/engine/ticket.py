@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import queue
 import threading
 import time
@@ -14,6 +15,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from workbench.errors import StreamIncomplete
 from workbench.interfaces import Chunk, Completion, Request, Timings
+
+log = logging.getLogger("workbench.engine")
 
 Event = Chunk | Completion | BaseException
 Listener = Callable[[Event], None]
@@ -86,7 +89,7 @@ class Ticket:
             if self.first_text_at is None:
                 self.first_text_at = at
         if self._listener is not None:
-            self._listener(Chunk(text, tokens, self.since_made_ms(at)))
+            self._tell(Chunk(text, tokens, self.since_made_ms(at)))
 
     def end(self, result: Completion | BaseException) -> None:
         """Settle the fate."""
@@ -95,8 +98,18 @@ class Ticket:
         else:
             self._error = result
         self._ended.set()
-        if self._listener is not None:
-            self._listener(result)
+        self._tell(result)
+
+    def _tell(self, event: Event) -> None:
+        """Call the listener. One that fails (its event loop is closed, say) is gone: its request is cancelled."""
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        except Exception:
+            log.debug("a listener failed; its request is cancelled", exc_info=True)
+            self._listener = None
+            self.cancelled = True
 
     def wait(self) -> Completion:
         """Block until the end.
@@ -130,6 +143,8 @@ class TicketStream:
     def __init__(self, submit: Callable[[Listener], Ticket]) -> None:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._over = False
+        # Held until the end: what submits holds the engine, which must not be collected while its stream is read.
+        self._submit: Callable[[Listener], Ticket] | None = submit
         self._ticket = submit(self._events.put)
 
     def __iter__(self) -> TicketStream:
@@ -141,7 +156,7 @@ class TicketStream:
         event = self._events.get()
         if isinstance(event, Chunk):
             return event
-        self._over = True
+        self._over, self._submit = True, None
         if isinstance(event, Completion):
             return Chunk("", (), event.timings.total_ms, event.finish_reason)
         raise event
@@ -162,11 +177,31 @@ class TicketStream:
             ticket.cancel()
 
 
+async def _submit_aside(submit: Callable[[Listener], Ticket], listener: Listener) -> Ticket:
+    """Submit on another thread: templates and tokenising take time an event loop does not have."""
+    making = asyncio.ensure_future(asyncio.to_thread(submit, listener))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        making.add_done_callback(_cancel_made)
+        raise
+
+
+def _cancel_made(making: asyncio.Future[Ticket]) -> None:
+    """A request nobody waits for any more was made after all."""
+    if not making.cancelled() and making.exception() is None:
+        making.result().cancel()
+
+
 async def stream_async(submit: Callable[[Listener], Ticket]) -> AsyncIterator[Chunk]:
     """The chunks of one ticket, for an event loop. Leaving the loop early cancels the request."""
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[Event] = asyncio.Queue()
-    ticket = submit(lambda event: _call_soon(loop, events, event))
+
+    def listen(event: Event) -> None:
+        loop.call_soon_threadsafe(events.put_nowait, event)
+
+    ticket = await _submit_aside(submit, listen)
     try:
         while isinstance(event := await events.get(), Chunk):
             yield event
@@ -175,8 +210,3 @@ async def stream_async(submit: Callable[[Listener], Ticket]) -> AsyncIterator[Ch
         yield Chunk("", (), event.timings.total_ms, event.finish_reason)
     finally:
         ticket.cancel()
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[Event], event: Event) -> None:
-    if not loop.is_closed():  # the consumer is gone; its ticket is about to be cancelled
-        loop.call_soon_threadsafe(events.put_nowait, event)

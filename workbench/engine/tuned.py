@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import weakref
@@ -96,6 +97,10 @@ class TunedEngine(LocalEngine):
         self._core.send(lambda: self._core.scheduler.submit(ticket), ticket)
         return ticket
 
+    def _checked(self, tokens: list[int]) -> list[int]:
+        self._core.using_weights(lambda weights: weights.vocabulary.check(tokens))
+        return tokens
+
     def _check_length(self, tokens: int, remedy: str = "") -> None:
         limit = self._core.scheduler.limit
         if tokens > limit:
@@ -108,6 +113,7 @@ class _Core:
     def __init__(self, file: ModelFile, settings: EngineSettings) -> None:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._closing = False
+        self._pid = os.getpid()
         self._guard = threading.Lock()
         self._live: weakref.WeakSet[Ticket] = weakref.WeakSet()
         self.scheduler: Scheduler
@@ -115,7 +121,12 @@ class _Core:
         started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, args=(file, settings, started), name="engine", daemon=True)
         self._thread.start()
-        failure = started.get()
+        try:
+            failure = started.get()
+        except BaseException:  # Ctrl-C while the model loads: nobody will ever stop the thread
+            self._closing = True
+            self._inbox.put(lambda: None)
+            raise
         if failure is not None:
             raise failure
 
@@ -126,8 +137,7 @@ class _Core:
             EngineClosed: there is no such thread any more.
         """
         with self._guard:
-            if self._closing:
-                raise EngineClosed
+            self._check_open()
             if ticket is not None:
                 self._live.add(ticket)
             self._inbox.put(command)
@@ -135,9 +145,17 @@ class _Core:
     def using_weights(self, use: Callable[[Weights], T]) -> T:
         """Call ``use`` while the weights are sure to stay."""
         with self._guard:
-            if self._closing:
-                raise EngineClosed
+            self._check_open()
             return use(self.weights)
+
+    def _check_open(self) -> None:
+        if os.getpid() != self._pid:
+            raise EngineClosed(
+                "This process was forked; an engine's thread stays with the parent. Load the engine in this process, "
+                "or start processes with the 'spawn' method."
+            )
+        if self._closing:
+            raise EngineClosed
 
     def score(self, tokens: list[int], first: int) -> Any:
         """Log-probabilities, computed on the owning thread when nothing else runs."""
@@ -146,8 +164,10 @@ class _Core:
         def job() -> None:
             try:
                 context, slot = self.scheduler.borrow_slot(len(tokens))
-                answer.put(score_tokens(context, slot.index, tokens, first))
-                context.drop(slot.index)
+                try:
+                    answer.put(score_tokens(context, slot.index, tokens, first))
+                finally:
+                    context.drop(slot.index)
             except Exception as error:
                 answer.put(error)
 
@@ -163,6 +183,8 @@ class _Core:
 
     def stop(self) -> None:
         """End the thread and free what it owns; waits for the decode in progress."""
+        if os.getpid() != self._pid:
+            return
         with self._guard:
             already, self._closing = self._closing, True
         if not already:
@@ -185,13 +207,17 @@ class _Core:
             started.put(error)
             return
         started.put(None)
-        while not self._closing:
-            self._obey(block=not self.scheduler.busy)
-            self.scheduler.step()
-        self._break_off()
-        self.scheduler.free()
-        with self._guard:
-            self.weights.free()
+        try:
+            while not self._closing:
+                self._obey(block=not self.scheduler.busy)
+                self.scheduler.step()
+        finally:
+            with self._guard:
+                self._closing = True  # nobody may queue for a thread that is gone
+            self._break_off()
+            self.scheduler.free()
+            with self._guard:
+                self.weights.free()
 
     def _obey(self, *, block: bool) -> None:
         """Run the commands that have arrived; waits for the first one if there is nothing else to do."""

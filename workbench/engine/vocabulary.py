@@ -7,8 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.engine.library import library
+from workbench.errors import InvalidSettings
 
 _NO_TOKEN = -1
+
+
+def check_tokens(tokens: Sequence[int], n_vocab: int) -> None:
+    """Refuse ids outside a vocabulary of ``n_vocab`` tokens, with InvalidSettings."""
+    for token in tokens:
+        if not 0 <= token < n_vocab:
+            raise InvalidSettings(f"{token} is no token of this model; ids run from 0 to {n_vocab - 1}.")
 
 
 class Vocabulary:
@@ -43,8 +51,17 @@ class Vocabulary:
                 return list(tokens[:count])
             capacity = -count
 
+    def check(self, tokens: Sequence[int]) -> None:
+        """Refuse ids that are no tokens: llama.cpp aborts the process over them.
+
+        Raises:
+            InvalidSettings: an id out of range.
+        """
+        check_tokens(tokens, self.size)
+
     def detokenize(self, tokens: Sequence[int]) -> str:
         """Text of ``tokens``, special ones spelt out."""
+        self.check(tokens)
         ids = (ctypes.c_int32 * len(tokens))(*tokens)
         capacity = 8 * len(tokens) + 32
         while True:

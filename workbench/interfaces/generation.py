@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -63,6 +64,7 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
+        _check_numbers(self)
         for name, low, high in (
             ("temperature", 0.0, 100.0),
             ("top_p", 0.0, 1.0),
@@ -95,13 +97,33 @@ class Sampling:
         return dataclasses.replace(self, **changes)
 
 
+_WHOLE = ("top_k", "repeat_last_n", "dry_allowed_length", "seed")
+
+
+def _check_numbers(sampling: Sampling) -> None:
+    """Refuse what is no number here, where it is asked for, rather than in the middle of a batch."""
+    for name in sampling.__slots__:
+        value = getattr(sampling, name)
+        if name in ("logit_bias", "ignore_eos") or (name == "seed" and value is None):
+            continue
+        if name in _WHOLE:
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise InvalidSettings(f"{name} must be a whole number, not {value!r}.")
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InvalidSettings(f"{name} must be a number, not {value!r}.")
+    for token, bias in sampling.logit_bias.items():
+        if not isinstance(token, int) or not isinstance(bias, int | float) or math.isnan(bias):
+            raise InvalidSettings(f"logit_bias maps token ids to numbers, not {token!r} to {bias!r}.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What one completion is asked for.
 
     Attributes:
         prompt: raw text, messages or tokens.
-        max_tokens: exact cap on generated tokens; ``None``: until the model ends or the context is full.
+        max_tokens: exact cap on generated tokens; ``None``: until the model ends or its room is full (an engine whose
+            context is open leaves room for at least 1,024).
         sampling: how tokens are drawn.
         stop: strings that end the text; they are not part of it.
         priority: lower runs earlier among those waiting.
@@ -119,6 +141,10 @@ class Request:
         whole = isinstance(self.max_tokens, int) and not isinstance(self.max_tokens, bool)
         if self.max_tokens is not None and not (whole and self.max_tokens >= 1):
             raise InvalidSettings(f"max_tokens must be a whole number of at least 1, or None; not {self.max_tokens!r}.")
+        if isinstance(self.priority, bool) or not isinstance(self.priority, int):
+            raise InvalidSettings(f"priority must be a whole number, not {self.priority!r}.")
+        object.__setattr__(self, "prompt", as_prompt(self.prompt))
+        object.__setattr__(self, "stop", _stops(self.stop))
         if not self.prompt:
             raise InvalidSettings("The prompt is empty. Give some text, a message or tokens.")
         if any(not stop for stop in self.stop):
