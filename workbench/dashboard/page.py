@@ -50,7 +50,7 @@ def context(analysis: Analysis) -> dict[str, Any]:
 def _answer(analysis: Analysis, recommendation: Recommendation) -> dict[str, Any]:
     evidence = recommendation.evidence
     # conclusive without a gain means: stay with the reference, whatever the best of the others was
-    won = "better" if evidence is not None and evidence.verdict == "better" else "keep"
+    won = evidence.verdict if evidence is not None and evidence.verdict in ("better", "equivalent") else "keep"
     verdict = won if recommendation.conclusive else "inconclusive"
     objective = data.objective_of(analysis, recommendation.metric)
     aim = {"maximize": "higher is better", "minimize": "lower is better"}

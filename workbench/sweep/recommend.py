@@ -172,8 +172,10 @@ def _settle(
         conclusive, sentence = _keep_reference(findings)
     elif evidence.verdict == "better":
         conclusive, sentence = True, f"Use {arm.label}: {_shown(findings, evidence)}."
-    elif evidence.verdict in ("equivalent", "worse"):
-        # no gain over the baseline: then the baseline, which needs no settings to be explained
+    elif evidence.verdict == "equivalent":
+        conclusive = True
+        sentence = f"Use {arm.label}, or keep {findings.reference.label}: no difference, {_shown(findings, evidence)}."
+    elif evidence.verdict == "worse":
         arm, conclusive = findings.reference, True
         sentence = f"Keep {arm.label}: the best of the grid, {choice.arm.label}, is {_shown(findings, evidence)}."
     else:
