@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from workbench.sweep.recommend import code_for
 
