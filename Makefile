@@ -63,7 +63,7 @@ check: install
 	$(BIN)/lint-imports
 
 lab: install
-	$(BIN)/jupyter lab --notebook-dir notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: install
 	$(BIN)/workbench bench engine
