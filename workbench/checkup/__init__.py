@@ -5,8 +5,9 @@ Looks at everything and changes nothing; knows no way to generate text. ``workbe
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.checkup.examine import doctor
@@ -16,8 +17,4 @@ _HOME = {"Check": "report", "Report": "report", "doctor": "examine"}
 
 __all__ = ["Check", "Report", "doctor"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

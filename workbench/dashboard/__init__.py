@@ -12,8 +12,9 @@ loaded on first use.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.dashboard.board import Dashboard
@@ -23,14 +24,4 @@ _HOME = {"Dashboard": "board", "write_report": "report"}
 
 __all__ = ["Dashboard", "write_report"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'workbench.dashboard' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"workbench.dashboard.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

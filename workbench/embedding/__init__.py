@@ -6,8 +6,9 @@ Implements :class:`workbench.interfaces.Embedder`; never knows what is embedded,
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.embedding.hashing import HashingEmbedder
@@ -16,8 +17,4 @@ _HOME = {"HashingEmbedder": "hashing"}
 
 __all__ = ["HashingEmbedder"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -5,8 +5,9 @@ Knows models, tokens and time; never conversations, memory or widgets. llama.cpp
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.engine.baseline import BaselineEngine
@@ -25,8 +26,4 @@ _HOME = {
 
 __all__ = ["BaselineEngine", "ChatTemplate", "TunedEngine", "load", "presets"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -5,8 +5,9 @@ Knows GGUF headers and folders on disk; never how text is generated. Nothing her
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.models.discovery import list_models
@@ -40,9 +41,4 @@ _HOMES = {
     "verify": "hashing",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load what is asked for: ``gguf`` brings numpy, and a notebook may never look at a model."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

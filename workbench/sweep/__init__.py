@@ -7,9 +7,9 @@ nothing of plots: :mod:`workbench.sweep.results` is what it hands to whoever dra
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from workbench.lazy import lazy_names
 from workbench.sweep.results import (
     Analysis,
     Audit,
@@ -61,14 +61,4 @@ __all__ = [
     "record",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'workbench.sweep' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"workbench.sweep.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)
