@@ -139,7 +139,7 @@ class Context:
 def _flash_attn_type(weights: Weights, settings: EngineSettings) -> int:
     """Left open, flash attention is off on the CPU: its kernel there runs one token on too few threads and sums in f16.
 
-    Measured with SmolLM2 on 2 cores (docs/LOG.md): 2.4 × slower around token 1,500, perplexity 1 % higher.
+    Measured with SmolLM2 on 2 cores (docs/LOG.md): half the speed over 1,500 tokens, perplexity 1 % higher.
     """
     if settings.flash_attn is not None:
         return _ON if settings.flash_attn else _OFF
