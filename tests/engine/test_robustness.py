@@ -115,6 +115,25 @@ def test_open_ended_requests_have_room_whatever_the_share_of_a_sequence(tiny: Pa
         assert len(engine.complete("x" * 2000, **GREEDY).tokens) >= 1024
 
 
+def test_an_open_context_has_room_for_all_its_sequences_at_once(tiny: Path) -> None:
+    with make(tiny, n_seq_max=4) as engine:
+        engine.complete_many(["abc"] * 4, max_tokens=900, **GREEDY)
+        assert engine.stats.steps < 2 * 900
+
+
+@pytest.mark.parametrize("setting", [{"repack": False}, {"kv_unified": False}, {"split_mode": "row"}])
+def test_the_baseline_refuses_what_it_would_ignore(tiny: Path, setting: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSettings, match=f"no {next(iter(setting))}"):
+        BaselineEngine(tiny, EngineSettings.from_mapping(setting))
+
+
+def test_the_baseline_heeds_the_penalty_window(tiny: Path) -> None:
+    with BaselineEngine(tiny, EngineSettings(n_ctx=512, n_threads=1)) as engine:
+        options = {"max_tokens": 40, "temperature": 0, "repeat_penalty": 3.0}
+        texts = {engine.complete("abcabcabc", repeat_last_n=n, **options).tokens for n in (1, 200)}
+    assert len(texts) == 2
+
+
 def test_a_long_chat_in_an_open_context_keeps_its_prefix(tiny: Path) -> None:
     with make(tiny) as engine:
         engine.complete("x" * 15_800, max_tokens=1)

@@ -39,6 +39,9 @@ from workbench.settings import EngineSettings
 DEFAULT_N_CTX = 2048
 """``Llama`` itself starts with 512, too little for a chat."""
 
+_FIXED_IN_LLAMA = {"kv_unified": True, "repack": True, "split_mode": "layer", "swa_full": True}
+"""Settings this engine does not hand to ``Llama``, and the only value that then is true of it or does not matter."""
+
 _UNKNOWN_TO_LLAMA = {"top_n_sigma": -1.0, "dry_multiplier": 0.0, "xtc_probability": 0.0}
 """Samplers that ``Llama.create_completion`` does not offer, and the value that means "off"."""
 
@@ -68,6 +71,9 @@ class BaselineEngine(LocalEngine):
         settings = settings or EngineSettings()
         if settings.n_seq_max > 1:
             raise InvalidSettings("llama_cpp.Llama runs one sequence at a time: use n_seq_max=1, or engine='tuned'.")
+        for name, only in _FIXED_IN_LLAMA.items():
+            if getattr(settings, name) != only:
+                raise InvalidSettings(f"The baseline has no {name}; leave it at {only!r}, or use engine='tuned'.")
         self.name = file.name
         self._file = file
         self._guard = threading.Lock()
@@ -180,6 +186,8 @@ class BaselineEngine(LocalEngine):
         cached = min(llama.longest_token_prefix(held, ticket.prompt), len(ticket.prompt) - 1)
         started = time.perf_counter()
         llama.watch(ticket)
+        last_n = request.sampling.repeat_last_n
+        llama.last_n_tokens_size = llama.n_ctx() if last_n < 0 else min(last_n, llama.n_ctx())
         answer = llama.create_completion(
             ticket.prompt,
             max_tokens=request.max_tokens,

@@ -124,8 +124,9 @@ class Scheduler:
             return self.context
         if self.context is not None:
             self._release_context()
-        shares = 1 if self.settings.kv_unified else self.settings.n_seq_max
-        size = self.settings.n_ctx or min(self.weights.n_ctx_train, max(FIRST_N_CTX, _power_of_two(need * shares)))
+        # As much for every sequence, or they would run one after the other for want of cells.
+        room = max(FIRST_N_CTX, _power_of_two(need * self.settings.n_seq_max))
+        size = self.settings.n_ctx or min(self.weights.n_ctx_train, room)
         self.context = Context(self.weights, self.settings, size)
         self.context_ms = self.context.create_ms
         return self.context
@@ -222,8 +223,8 @@ class Scheduler:
         free = [slot for slot in self._slots if slot.index not in taken]
         # The last prompt token is always computed: its logits are needed.
         usable = len(ticket.prompt) - 1 if self.settings.prefix_cache and ticket.request.cache_prompt else 0
-        slot = max(free, key=lambda slot: (min(slot.common_prefix(ticket.prompt), usable), -slot.used))
-        cached = min(slot.common_prefix(ticket.prompt), usable)
+        held = [(min(slot.common_prefix(ticket.prompt), usable) if usable else 0, slot) for slot in free]
+        cached, slot = max(held, key=lambda pair: (pair[0], -pair[1].used))
         if cached and context.first_position(slot.index) > 0:
             cached = 0  # a sliding window has dropped the beginning
         if not cached or not context.keep_prefix(slot.index, cached):

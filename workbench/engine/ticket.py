@@ -107,7 +107,7 @@ class Ticket:
         try:
             self._listener(event)
         except Exception:
-            log.debug("a listener failed; its request is cancelled", exc_info=True)
+            log.warning("a listener failed; its request is cancelled", exc_info=True)
             self._listener = None
             self.cancelled = True
 
