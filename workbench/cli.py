@@ -24,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+models_app = typer.Typer(help="List the models found on this machine, or make one.", invoke_without_command=True)
+app.add_typer(models_app, name="models")
 sweep_app = typer.Typer(help="Run sweeps of parameterised notebooks and read what they found.", no_args_is_help=True)
 app.add_typer(sweep_app, name="sweep")
 
@@ -59,12 +61,30 @@ def doctor() -> None:
     raise typer.Exit(report.exit_code)
 
 
-@app.command()
-def models() -> None:
+@models_app.callback()
+def models(context: typer.Context) -> None:
     """List the models found on this machine."""
-    from workbench.models import list_models
+    if context.invoked_subcommand is None:
+        from workbench.models import list_models
 
-    typer.echo(str(list_models()))
+        typer.echo(str(list_models()))
+
+
+@models_app.command("synth")
+def models_synth(
+    shape: Annotated[str, typer.Argument(help="135m, 1b, 3b or 8b.")],
+    out: Annotated[Path, typer.Option(help="The GGUF to write.")],
+    quantization: Annotated[str, typer.Option(help="As in q4_0, q8_0, q4_k, f16.")] = "q4_0",
+    tokenizer_from: Annotated[
+        Path | None, typer.Option(help="A GGUF whose tokenizer is copied; else the bundled SmolLM2.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the weights.")] = 0,
+) -> None:
+    """Write a model with random weights: for speed and memory work without a download."""
+    from workbench.models import make_synthetic, read_model_file
+
+    path = make_synthetic(out, shape, quantization, tokenizer_from=tokenizer_from, seed=seed)
+    typer.echo(f"{path}: {read_model_file(path).name}, {path.stat().st_size / 2**20:,.0f} MiB, random weights")
 
 
 @app.command()

@@ -6,6 +6,7 @@
     ├── UsageError (also ValueError)      what was asked for cannot be done as asked
     │   ├── UnknownName                   a component, model, preset or setting nobody has registered
     │   ├── InvalidSettings               a setting out of its range, or two that exclude each other
+    │   ├── InvalidGrammar                a grammar or JSON schema that cannot constrain anything
     │   └── SpecError                     a sweep specification that cannot run; has the line
     ├── ModelError
     │   ├── ModelFileError                the file is not a whole, sane GGUF
@@ -17,7 +18,10 @@
     │   ├── ChatTemplateError             the model's chat template is broken, hostile or too slow
     │   ├── DecodeError                   llama_decode failed; has its code
     │   ├── EngineClosed                  used after close()
+    │   ├── QueueFull                     too many requests wait already
+    │   ├── ConstraintUnmet               the token cap came before the constrained output was complete
     │   └── StreamIncomplete              a stream ended early; has the partial text
+    │       └── WorkerDied                the engine's process died; has the signal and a hint
     ├── StorageError
     │   ├── StorageFull                   no room; the old file is intact
     │   ├── StoreInUse                    another live process holds the folder
@@ -78,6 +82,10 @@ class SpecError(UsageError):
         self.problem, self.path, self.line, self.key = problem, path, line, key
         where = ":".join(str(part) for part in (path, line) if part is not None)
         super().__init__(": ".join(part for part in (where, key, problem) if part))
+
+
+class InvalidGrammar(UsageError):
+    """A grammar or JSON schema that cannot constrain anything; the message says where it is wrong."""
 
 
 class ModelError(WorkbenchError):
@@ -175,6 +183,35 @@ class EngineClosed(EngineError):
         super().__init__(message)
 
 
+class QueueFull(EngineError):
+    """Too many requests wait already; nothing was queued.
+
+    Attributes:
+        waiting: requests in the queue.
+    """
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
+        super().__init__(
+            f"{waiting} requests wait already. Send fewer at once, wait for some to end, or raise queue_limit."
+        )
+
+
+class ConstraintUnmet(EngineError):
+    """The token cap, or the end of the context, came before the constrained output was complete.
+
+    Attributes:
+        partial: the text up to there; a beginning of a valid output.
+    """
+
+    def __init__(self, partial: str, tokens: int) -> None:
+        self.partial = partial
+        super().__init__(
+            f"The output is not complete after {tokens} tokens, so it does not meet its grammar or schema yet. "
+            "Raise max_tokens, or ask for less (the partial text is in .partial)."
+        )
+
+
 class StreamIncomplete(EngineError):
     """A stream ended before the model did.
 
@@ -185,6 +222,22 @@ class StreamIncomplete(EngineError):
     def __init__(self, partial: str, reason: str) -> None:
         self.partial = partial
         super().__init__(f"The stream broke off after {len(partial)} characters: {reason}")
+
+
+class WorkerDied(StreamIncomplete):
+    """The process that ran the engine died. The next request starts a new one.
+
+    Attributes:
+        partial: the text up to the break, for a request that was running; else empty.
+        signal: name of the signal that ended it ("SIGKILL", "SIGABRT"), or ``None``.
+        exitcode: its exit code, negative for a signal; ``None``: it hung and was killed for it.
+        hint: what probably happened, and the remedy.
+    """
+
+    def __init__(self, hint: str, *, exitcode: int | None, signal: str | None = None, partial: str = "") -> None:
+        self.exitcode, self.signal, self.hint = exitcode, signal, hint
+        how = signal or ("no answer" if exitcode is None else f"exit code {exitcode}")
+        super().__init__(partial, f"the engine's process died ({how}). {hint}")
 
 
 class StorageError(WorkbenchError):

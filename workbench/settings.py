@@ -22,7 +22,18 @@ UNQUANTISED_KV_TYPES = ("f32", "f16", "bf16")
 
 SPLIT_MODES = ("none", "layer", "row")
 
-_SWITCHES = ("offload_kqv", "kv_unified", "swa_full", "use_mmap", "use_mlock", "repack", "prefix_cache")
+SPECULATION = ("off", "lookup", "draft")
+
+_SWITCHES = (
+    "offload_kqv",
+    "swa_full",
+    "use_mmap",
+    "use_mlock",
+    "repack",
+    "prefix_cache",
+    "context_shift",
+    "gpu_sampling",
+)
 
 MAX_SEQUENCES = 256
 """LLAMA_MAX_SEQ in llama.cpp."""
@@ -47,12 +58,28 @@ class EngineSettings:
         type_k: type of the K cache.
         type_v: type of the V cache; quantised types need flash attention.
         offload_kqv: keep the KV cache on the GPU.
-        kv_unified: one KV buffer for all sequences (needed to share prefixes).
+        kv_unified: one KV buffer for all sequences, so that prefixes are shared without a copy; ``False``: one each, so
+            that no sequence's attention spans another's cells; ``None``: the faster one for ``n_seq_max``.
         swa_full: keep the whole cache of sliding-window layers, so that prefixes can be reused.
         use_mmap: map the weights instead of reading them.
         use_mlock: keep the weights from being swapped out.
         repack: let llama.cpp repack weights for this CPU at load (faster, costs a copy).
         prefix_cache: keep the last sequences' KV and reuse the longest common prefix.
+        host_cache_bytes: host memory for sequences that had to leave the context; ``None``: an eighth of what is free
+            when the engine is loaded; 0: off.
+        disk_cache_bytes: room on disk for sequences that outlive the process; 0: off, which is the default because
+            what is kept there is as readable as the prompts themselves.
+        context_shift: when a sequence's room is full, forget the oldest tokens after ``n_keep`` instead of ending
+            (StreamingLLM, arXiv 2309.17453).
+        n_keep: first tokens that a context shift keeps (attention sinks).
+        speculation: "off", "lookup" (drafts from the text itself) or "draft" (from ``draft_model``).
+        draft_model: path or name of the small model that drafts.
+        draft_max: most tokens drafted at once.
+        queue_limit: requests that may wait; one more is refused with ``QueueFull``.
+        idle_release_s: seconds without a request after which the context is given back, its sequences kept in host
+            memory; ``None``: never.
+        model_release_s: the same for the weights, which are loaded again with the next request.
+        gpu_sampling: sample on the GPU where the samplers asked for can.
         rope_freq_base: RoPE base frequency; ``None``: the model's.
         rope_freq_scale: RoPE frequency scale; ``None``: the model's.
     """
@@ -71,12 +98,23 @@ class EngineSettings:
     type_k: str = "f16"
     type_v: str = "f16"
     offload_kqv: bool = True
-    kv_unified: bool = True
+    kv_unified: bool | None = None
     swa_full: bool = True
     use_mmap: bool = True
     use_mlock: bool = False
     repack: bool = True
     prefix_cache: bool = True
+    host_cache_bytes: int | None = None
+    disk_cache_bytes: int = 0
+    context_shift: bool = False
+    n_keep: int = 4
+    speculation: str = "off"
+    draft_model: str | None = None
+    draft_max: int = 8
+    queue_limit: int = 1024
+    idle_release_s: float | None = 300.0
+    model_release_s: float | None = 1800.0
+    gpu_sampling: bool = False
     rope_freq_base: float | None = None
     rope_freq_scale: float | None = None
 
@@ -85,8 +123,17 @@ class EngineSettings:
             _check_at_least(name, getattr(self, name), 1)
         for name in _SWITCHES:
             _check_switch(name, getattr(self, name))
-        if self.flash_attn is not None:
-            _check_switch("flash_attn", self.flash_attn)
+        for name in ("flash_attn", "kv_unified"):
+            if getattr(self, name) is not None:
+                _check_switch(name, getattr(self, name))
+        for name in ("host_cache_bytes", "disk_cache_bytes", "n_keep", "queue_limit"):
+            _check_at_least(name, getattr(self, name), 0)
+        for name in ("idle_release_s", "model_release_s"):
+            _check_seconds(name, getattr(self, name))
+        _check_at_least("draft_max", self.draft_max, 1)
+        _check_known("speculation", self.speculation, SPECULATION)
+        if (self.speculation == "draft") != (self.draft_model is not None):
+            raise InvalidSettings('speculation="draft" and draft_model belong together. Give both, or neither.')
         _check_at_least("n_gpu_layers", self.n_gpu_layers, -1)
         _check_at_least("main_gpu", self.main_gpu, 0)
         _check_known("type_k", self.type_k, KV_TYPES)
@@ -135,6 +182,11 @@ class EngineSettings:
         """A copy with some settings changed, checked again."""
         return EngineSettings.from_mapping({**self.to_dict(), **changes})
 
+    @property
+    def unified(self) -> bool:
+        """Whether all sequences share one KV buffer: ``kv_unified``, or what is faster where that is left open."""
+        return True if self.kv_unified is None else self.kv_unified
+
     def to_dict(self) -> dict[str, Any]:
         """As a plain dictionary."""
         return dataclasses.asdict(self)
@@ -147,6 +199,13 @@ def _check_at_least(name: str, value: object, low: int) -> None:
         raise InvalidSettings(f"{name} must be a whole number, not {value!r}.")
     if value < low:
         raise InvalidSettings(f"{name} must be at least {low}, not {value}.")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise InvalidSettings(f"{name} must be a number of seconds, or none at all; not {value!r}.")
 
 
 def _check_switch(name: str, value: object) -> None:

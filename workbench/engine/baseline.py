@@ -39,8 +39,21 @@ from workbench.settings import EngineSettings
 DEFAULT_N_CTX = 2048
 """``Llama`` itself starts with 512, too little for a chat."""
 
-_FIXED_IN_LLAMA = {"kv_unified": True, "repack": True, "split_mode": "layer", "swa_full": True}
-"""Settings this engine does not hand to ``Llama``, and the only value that then is true of it or does not matter."""
+_FIXED_IN_LLAMA: dict[str, tuple[Any, ...]] = {
+    "kv_unified": (None, True),
+    "repack": (True,),
+    "split_mode": ("layer",),
+    "swa_full": (True,),
+    "host_cache_bytes": (None, 0),
+    "disk_cache_bytes": (0,),
+    "context_shift": (False,),
+    "speculation": ("off",),
+    "queue_limit": (EngineSettings().queue_limit,),
+    "idle_release_s": (EngineSettings().idle_release_s, None),
+    "model_release_s": (EngineSettings().model_release_s, None),
+    "gpu_sampling": (False,),
+}
+"""Settings this engine does not hand to ``Llama``, and the only values that then are true of it or do not matter."""
 
 _UNKNOWN_TO_LLAMA = {"top_n_sigma": -1.0, "dry_multiplier": 0.0, "xtc_probability": 0.0}
 """Samplers that ``Llama.create_completion`` does not offer, and the value that means "off"."""
@@ -71,9 +84,9 @@ class BaselineEngine(LocalEngine):
         settings = settings or EngineSettings()
         if settings.n_seq_max > 1:
             raise InvalidSettings("llama_cpp.Llama runs one sequence at a time: use n_seq_max=1, or engine='tuned'.")
-        for name, only in _FIXED_IN_LLAMA.items():
-            if getattr(settings, name) != only:
-                raise InvalidSettings(f"The baseline has no {name}; leave it at {only!r}, or use engine='tuned'.")
+        for name, allowed in _FIXED_IN_LLAMA.items():
+            if getattr(settings, name) not in allowed:
+                raise InvalidSettings(f"The baseline has no {name}; leave it at {allowed[0]!r}, or use engine='tuned'.")
         self.name = file.name
         self._file = file
         self._guard = threading.Lock()

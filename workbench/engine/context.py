@@ -128,7 +128,7 @@ class Context:
         params.n_threads_batch = settings.n_threads_batch or params.n_threads
         params.flash_attn_type = _flash_attn_type(weights, settings)
         params.type_k, params.type_v = GGML_TYPES[settings.type_k], GGML_TYPES[settings.type_v]
-        params.offload_kqv, params.kv_unified = settings.offload_kqv, settings.kv_unified
+        params.offload_kqv, params.kv_unified = settings.offload_kqv, settings.unified
         params.swa_full = settings.swa_full
         params.rope_freq_base = settings.rope_freq_base or 0.0
         params.rope_freq_scale = settings.rope_freq_scale or 0.0

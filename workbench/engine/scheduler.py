@@ -57,7 +57,7 @@ class Scheduler:
     def limit(self) -> int:
         """Most tokens one sequence can have, prompt and answer together."""
         total = self.settings.n_ctx or self.weights.n_ctx_train
-        return total if self.settings.kv_unified else total // self.settings.n_seq_max
+        return total if self.settings.unified else total // self.settings.n_seq_max
 
     @property
     def effective(self) -> EngineSettings:

@@ -18,6 +18,7 @@ from workbench.interfaces.generation import (
     Timings,
 )
 from workbench.interfaces.messages import ROLES, Message, Prompt
+from workbench.interfaces.receipt import Receipt
 from workbench.interfaces.work import Executor, Job, Outcome, Record
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Message",
     "Outcome",
     "Prompt",
+    "Receipt",
     "Recollection",
     "Record",
     "Request",

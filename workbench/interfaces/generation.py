@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from workbench.errors import InvalidSettings, UnknownName
 from workbench.interfaces.messages import Prompt, as_prompt
+from workbench.interfaces.receipt import Receipt
 from workbench.settings import EngineSettings
 
 FloatArray = npt.NDArray[np.float32]
@@ -128,6 +129,8 @@ class Request:
         stop: strings that end the text; they are not part of it.
         priority: lower runs earlier among those waiting.
         cache_prompt: allow reuse of a kept prefix (off while measuring prefill).
+        grammar: GBNF the output has to meet; root rule ``root``.
+        json_schema: JSON schema the output has to meet: a mapping, its JSON text, or a pydantic model class.
     """
 
     prompt: Prompt
@@ -136,6 +139,8 @@ class Request:
     stop: tuple[str, ...] = ()
     priority: int = 0
     cache_prompt: bool = True
+    grammar: str | None = None
+    json_schema: Any = None
 
     def __post_init__(self) -> None:
         whole = isinstance(self.max_tokens, int) and not isinstance(self.max_tokens, bool)
@@ -280,6 +285,7 @@ class Completion:
         timings: where the time went.
         model: name of the model.
         settings: effective settings it ran under.
+        receipt: what was reused and guessed; ``None`` from an engine that cannot tell.
     """
 
     text: str
@@ -288,6 +294,7 @@ class Completion:
     timings: Timings
     model: str
     settings: EngineSettings
+    receipt: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +336,16 @@ class EngineStats:
         steps: decodes so far.
         compute_ms: time in llama.cpp (decode and sampling) so far.
         host_ms: time of the steps outside llama.cpp so far: scheduling, text, delivery.
+        shared_tokens: cached prompt tokens that came from another sequence of the context.
+        restored_tokens: cached prompt tokens that came from host memory or disk.
+        drafted_tokens: tokens that speculation guessed.
+        accepted_tokens: guesses that were right.
+        host_cache_bytes: sequences kept in host memory.
+        disk_cache_bytes: sequences kept on disk; ``None``: that tier is off.
+        grown: times the context was made larger.
+        grow_ms: the longest pause that took.
+        released: times the context was given back for want of work.
+        respawns: times a worker process had to be started again.
     """
 
     state: Literal["lazy", "idle", "busy", "closed"]
@@ -346,3 +363,13 @@ class EngineStats:
     steps: int = 0
     compute_ms: float = 0.0
     host_ms: float = 0.0
+    shared_tokens: int = 0
+    restored_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    host_cache_bytes: int = 0
+    disk_cache_bytes: int | None = None
+    grown: int = 0
+    grow_ms: float = 0.0
+    released: int = 0
+    respawns: int = 0

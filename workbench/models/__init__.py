@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from workbench.models.gguf_header import TensorInfo
     from workbench.models.hashing import verify
     from workbench.models.lookup import resolve
+    from workbench.models.synthetic import SyntheticShape, make_synthetic
 
 __all__ = [
     "MemoryEstimate",
     "ModelFile",
+    "SyntheticShape",
     "TensorInfo",
     "check_fits",
     "estimate",
     "list_models",
+    "make_synthetic",
     "read_model_file",
     "resolve",
     "verify",
@@ -32,10 +35,12 @@ __all__ = [
 _HOMES = {
     "MemoryEstimate": "footprint",
     "ModelFile": "gguf_file",
+    "SyntheticShape": "synthetic",
     "TensorInfo": "gguf_header",
     "check_fits": "footprint",
     "estimate": "footprint",
     "list_models": "discovery",
+    "make_synthetic": "synthetic",
     "read_model_file": "gguf_file",
     "resolve": "lookup",
     "verify": "hashing",

@@ -131,7 +131,7 @@ def padded_context(n_ctx: int, settings: EngineSettings) -> int:
 def _cells(n_ctx: int, settings: EngineSettings) -> tuple[int, int]:
     """KV cells of one stream, and streams."""
     total = _pad(n_ctx)
-    if settings.kv_unified:
+    if settings.unified:
         return total, 1
     return max(_pad(total // settings.n_seq_max), CONTEXT_STEP), settings.n_seq_max
 
@@ -160,7 +160,7 @@ def _distinct_layers(model: ModelFile, settings: EngineSettings) -> Iterator[tup
 def _sliding_cells(model: ModelFile, settings: EngineSettings, n_ctx: int, cells: int) -> int:
     if settings.swa_full or model.sliding_window is None:
         return cells
-    sharing = settings.n_seq_max if settings.kv_unified else 1
+    sharing = settings.n_seq_max if settings.unified else 1
     return min(cells, _pad(model.sliding_window * sharing + _n_ubatch(settings, n_ctx)))
 
 

@@ -3,8 +3,17 @@
 Knows bytes, paths and processes; never models, prompts or what a record means.
 """
 
-from workbench.storage.atomic import read_json, replace_file, write_bytes, write_json, write_text
+from workbench.storage.atomic import read_json, replace_file, replacing, write_bytes, write_json, write_text
 from workbench.storage.locks import FolderLock
 from workbench.storage.names import safe_name
 
-__all__ = ["FolderLock", "read_json", "replace_file", "safe_name", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "FolderLock",
+    "read_json",
+    "replace_file",
+    "replacing",
+    "safe_name",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]

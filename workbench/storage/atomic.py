@@ -27,14 +27,24 @@ def replace_file(path: Path | str) -> Iterator[IO[bytes]]:
     Raises:
         StorageFull: there is no room; ``path`` is as it was.
     """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """The same for writers that want a path: an empty file beside ``path`` that takes its place in the end.
+
+    Raises:
+        StorageFull: there is no room; ``path`` is as it was.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+    os.close(descriptor)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield Path(temporary)
+        _sync_file(temporary)
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -71,6 +81,11 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise StoreCorrupt(path, f"not valid JSON ({error})") from error
+
+
+def _sync_file(path: str) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
