@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from workbench import __version__
+from workbench.testing.tiny_gguf import make_tiny_gguf
 
 NOTEBOOK = """
 import workbench as wb
@@ -130,3 +131,11 @@ def test_bench_prints_asked_against_measured(spec: Path) -> None:
     assert done.returncode == 1
     assert "twice" in done.stdout
     assert "MISSED" in done.stdout
+
+
+def test_a_synthetic_model_is_written(tmp_path: Path) -> None:
+    tokenizer = make_tiny_gguf(tmp_path / "bytes.gguf")
+    done = run("models", "synth", "135m", "--out", tmp_path / "m.gguf", "--tokenizer-from", tokenizer)
+    assert done.returncode == 0, done.stderr
+    assert "synthetic-135m-q4_0, 57 MiB, random weights" in done.stdout
+    assert run("models", "synth", "135x", "--out", tmp_path / "m.gguf").returncode == 2

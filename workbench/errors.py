@@ -249,11 +249,17 @@ class StorageFull(StorageError):
 
     Attributes:
         path: the file that was to be written.
+        need_bytes: what it would take, where that was reckoned before writing.
+        have_bytes: what is free there.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        super().__init__(f"No room to write {path}. The previous content is intact; free some space and try again.")
+    def __init__(self, path: Path | str, *, need_bytes: int | None = None, have_bytes: int | None = None) -> None:
+        self.path, self.need_bytes, self.have_bytes = Path(path), need_bytes, have_bytes
+        known = need_bytes is not None and have_bytes is not None
+        sizes = f" (needs {need_bytes:,} bytes, {have_bytes:,} are free)" if known else ""
+        super().__init__(
+            f"No room to write {path}{sizes}. The previous content is intact; free some space and try again."
+        )
 
 
 class StoreInUse(StorageError):

@@ -185,7 +185,7 @@ class EngineSettings:
     @property
     def unified(self) -> bool:
         """Whether all sequences share one KV buffer: ``kv_unified``, or what is faster where that is left open."""
-        return True if self.kv_unified is None else self.kv_unified
+        return self.n_seq_max == 1 if self.kv_unified is None else self.kv_unified
 
     def to_dict(self) -> dict[str, Any]:
         """As a plain dictionary."""

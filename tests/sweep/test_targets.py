@@ -1,5 +1,6 @@
 import pytest
 
+from workbench.errors import SpecError
 from workbench.sweep.results import Effect
 from workbench.sweep.targets import show_effect
 
@@ -45,6 +46,19 @@ def test_an_interval_that_reaches_across_is_admitted(spec_of, simulated):
     values = iter([1.0, 1.5, 0.9, 1.6, 1.0, 1.4, 0.8, 1.7, 1.0, 1.5] * 4)
     found = result(spec_of, simulated, {**RATIO, "at_least": 1.0}, metric=lambda v: {"m": v * next(values)})
     assert found.measured.endswith("; the interval reaches across the target")
+
+
+def test_two_metrics_of_the_same_run_are_a_pair(spec_of, simulated):
+    target = {"of": {"engine": "tuned"}, "against_metric": "other", "at_most": 0.1}
+    found = result(spec_of, simulated, target, metric=lambda v: {"m": v, "other": 20 * v})
+    assert (found.met, found.measured, found.asked) == (True, "0.050 × [0.050, 0.050], n=10", "≤ 0.1 ×")
+    alone = result(spec_of, simulated, target, metric=lambda v: {"m": v, "other": None})
+    assert (alone.met, alone.measured) == (None, "not measured: no run has m and other")
+
+
+def test_two_kinds_of_reference_are_refused(spec_of, simulated):
+    with pytest.raises(SpecError, match="against_metric"):
+        result(spec_of, simulated, {**RATIO, "against_metric": "other", "at_most": 1})
 
 
 def test_few_blocks_have_no_interval(spec_of, simulated):

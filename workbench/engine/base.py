@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from workbench.engine.sampling_presets import presets
+from workbench.engine.session import Saying, Session
 from workbench.engine.template import ChatTemplate
 from workbench.engine.ticket import Listener, Ticket, TicketStream, stream_async
 from workbench.errors import InvalidSettings
-from workbench.interfaces import Chunk, Completion, Message, Prompt, Request
+from workbench.interfaces import Chunk, Completion, Engine, Message, Prompt, Request
 from workbench.models import ModelFile
 
 
@@ -79,8 +81,33 @@ class LocalEngine(abc.ABC):
         """Tokens the prompt takes in the context, chat template and special tokens included."""
         return len(self._prompt_tokens(Request.of(prompt).prompt))
 
+    def session(
+        self,
+        system: Saying | None = None,
+        *,
+        resume: Path | str | Mapping[str, Any] | None = None,
+        retokenise: bool = False,
+    ) -> Session:
+        """A conversation that is exact to the token; see :class:`workbench.engine.session.Session`.
+
+        Args:
+            system: what a new one opens with.
+            resume: a saved one to go on with instead.
+            retokenise: go on even if it is another model's.
+
+        Raises:
+            InvalidSettings: both were given, or the saved one is another model's.
+            StoreCorrupt: what was saved is no session.
+        """
+        engine = cast(Engine, self)
+        if resume is None:
+            return Session(engine, system)
+        if system is not None:
+            raise InvalidSettings("A resumed session has its own opening. Leave system= out, or start a new one.")
+        return Session.resume(engine, resume, retokenise=retokenise)
+
     def _set_template(self, own: str | None, file: ModelFile, bos: str, eos: str) -> None:
-        self._bos_text = bos
+        self._bos_text, self.n_vocab = bos, file.n_vocab
         self.chat_template = ChatTemplate(file.chat_template if own is None else own, bos=bos, eos=eos, model=file.name)
 
     def _prompt_tokens(self, prompt: Prompt) -> list[int]:

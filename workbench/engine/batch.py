@@ -1,11 +1,14 @@
-"""One ``llama_batch``, allocated once and filled through numpy views.
+"""One ``llama_batch`` whose arrays are numpy's, so that a whole step is written with one assignment per array.
 
-Writing through ctypes costs a call per field and token; a view costs one assignment per array and run of tokens.
+Writing through ctypes costs a call per field and token. ``llama_batch_init`` gives each token an array of its own for
+its sequence ids; here they are neighbours in one array, with a pointer to each.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +25,27 @@ class Batch:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.size = 0
-        self.raw = library().llama_batch_init(capacity, 0, 1)
-        shape = (capacity,)
-        as_array = np.ctypeslib.as_array
-        self._token = as_array(self.raw.token, shape)
-        self._pos = as_array(self.raw.pos, shape)
-        self._n_seq_id = as_array(self.raw.n_seq_id, shape)
-        self._logits = as_array(self.raw.logits, shape)
-        self._n_seq_id[:] = 1
-        # llama_batch_init gives every token its own one-element array; they lie apart, so each needs its own view
-        self._seq_id = [as_array(self.raw.seq_id[i], (1,)) for i in range(capacity)]
+        self._token = np.zeros(capacity, np.int32)
+        self._pos = np.zeros(capacity, np.int32)
+        self._n_seq_id = np.ones(capacity, np.int32)
+        self._seq_id = np.zeros(capacity, np.int32)
+        self._logits = np.zeros(capacity, np.int8)
+        first = self._seq_id.ctypes.data
+        self._seq_id_at = np.arange(capacity, dtype=np.uintp) * self._seq_id.itemsize + first
+        self.raw: Any = self._struct()
+
+    def _struct(self) -> Any:
+        """The C struct, pointing into the arrays; they live as long as this object."""
+        raw = library().llama_batch()
+        for name, array in (
+            ("token", self._token),
+            ("pos", self._pos),
+            ("n_seq_id", self._n_seq_id),
+            ("seq_id", self._seq_id_at),
+            ("logits", self._logits),
+        ):
+            setattr(raw, name, ctypes.cast(array.ctypes.data, type(getattr(raw, name))))
+        return raw
 
     @property
     def room(self) -> int:
@@ -42,15 +56,19 @@ class Batch:
         """Forget the tokens, keep the memory."""
         self.size = 0
 
+    def add_tokens(self, tokens: Sequence[int], positions: Sequence[int], sequences: Sequence[int]) -> int:
+        """Add tokens of any sequences, the logits of all wanted; returns the batch index of the first."""
+        start = self.size
+        end = self.size = start + len(tokens)
+        self._token[start:end] = tokens
+        self._pos[start:end] = positions
+        self._seq_id[start:end] = sequences
+        self._logits[start:end] = 1
+        return start
+
     def add_token(self, token: int, position: int, sequence: int) -> int:
         """Add one token whose logits are wanted; returns its index in the batch."""
-        i = self.size
-        self._token[i] = token
-        self._pos[i] = position
-        self._seq_id[i][0] = sequence
-        self._logits[i] = 1
-        self.size = i + 1
-        return i
+        return self.add_tokens((token,), (position,), (sequence,))
 
     def add_run(self, tokens: Sequence[int], position: int, sequence: int, *, logits: str) -> int:
         """Add consecutive tokens of one sequence; returns the batch index of the last.
@@ -64,8 +82,7 @@ class Batch:
         start, end = self.size, self.size + len(tokens)
         self._token[start:end] = tokens
         self._pos[start:end] = np.arange(position, position + len(tokens), dtype=np.int32)
-        for view in self._seq_id[start:end]:
-            view[0] = sequence
+        self._seq_id[start:end] = sequence
         self._logits[start:end] = 1 if logits == "all" else 0
         if logits == "last":
             self._logits[end - 1] = 1
@@ -76,10 +93,3 @@ class Batch:
         """The ``llama_batch`` to hand to ``llama_decode``."""
         self.raw.n_tokens = self.size
         return self.raw
-
-    def free(self) -> None:
-        """Give the memory back. Idempotent."""
-        if self.raw is not None:
-            library().llama_batch_free(self.raw)
-            self.raw = None
-            self._seq_id = []

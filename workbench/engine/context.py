@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 import warnings
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from workbench.engine.batch import Batch
 from workbench.engine.budget import default_threads, memory_for
@@ -16,6 +20,9 @@ from workbench.settings import UNQUANTISED_KV_TYPES, EngineSettings
 
 _AUTO, _OFF, _ON = -1, 0, 1
 """``enum llama_flash_attn_type``."""
+State = npt.NDArray[np.uint8]
+"""What llama.cpp writes of a sequence, or of a whole context."""
+
 _SCORE_BUFFER_BYTES = 32 * 2**20
 """Logits that scoring holds at once; bounds the output buffer, whatever the vocabulary."""
 
@@ -27,16 +34,18 @@ class Context:
         weights: the model; must outlive the context.
         settings: as asked for.
         n_ctx: tokens it must hold; llama.cpp rounds up, :attr:`n_ctx` says to what.
+        n_ids: sequence ids; more than ``n_seq_max`` of them let idle sequences stay beside the running ones.
 
     Raises:
         OutOfMemory: refused by arithmetic, before allocating.
         ModelLoadError: llama.cpp refused; quotes what it said.
     """
 
-    def __init__(self, weights: Weights, settings: EngineSettings, n_ctx: int) -> None:
+    def __init__(self, weights: Weights, settings: EngineSettings, n_ctx: int, *, n_ids: int | None = None) -> None:
         check_fits(weights.file, settings, n_ctx, available_bytes=memory_for(settings), weights_loaded=True)
         self._lib = library()
         started = time.perf_counter()
+        self.n_ids = n_ids or settings.n_seq_max
         self.score_tokens = max(16, _SCORE_BUFFER_BYTES // (4 * weights.vocabulary.size))
         self.raw, flash_attn = self._create(weights, settings, n_ctx)
         try:
@@ -49,6 +58,9 @@ class Context:
     def _read_back(self, weights: Weights, settings: EngineSettings, flash_attn: bool) -> None:
         """What llama.cpp made of the settings: it rounds."""
         self._memory = self._lib.llama_get_memory(self.raw)
+        self._window = int(self._lib.llama_model_n_swa(weights.raw))
+        self.can_shift = bool(self._lib.llama_memory_can_shift(self._memory))
+        self.unified = settings.unified
         self.n_ctx = int(self._lib.llama_n_ctx(self.raw))
         self.n_ctx_seq = int(self._lib.llama_n_ctx_seq(self.raw))
         self.settings = settings.replace(
@@ -59,6 +71,7 @@ class Context:
             n_threads_batch=int(self._lib.llama_n_threads_batch(self.raw)),
             n_gpu_layers=weights.n_gpu_layers,
             flash_attn=flash_attn,
+            kv_unified=self.unified,
         )
         self.score_tokens = min(self.score_tokens, self.settings.n_batch)
         self.kv_bytes = estimate(weights.file, self.settings, self.n_ctx).kv_bytes
@@ -76,13 +89,62 @@ class Context:
         self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
         return False
 
-    def first_position(self, sequence: int) -> int:
-        """First position whose KV is still there; above 0 when a sliding window dropped the beginning."""
-        return int(self._lib.llama_memory_seq_pos_min(self._memory, sequence))
+    def continues_at(self, sequence: int, tokens: int) -> bool:
+        """Whether token ``tokens`` can follow what the sequence holds: a sliding window may have lost its beginning."""
+        first = int(self._lib.llama_memory_seq_pos_min(self._memory, sequence))
+        last = int(self._lib.llama_memory_seq_pos_max(self._memory, sequence))
+        # position p attends to positions above p - window
+        return last == tokens - 1 and (first == 0 or (self._window > 0 and first <= tokens + 1 - self._window))
 
     def drop(self, sequence: int) -> None:
         """Forget a sequence."""
         self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def copy(self, source: int, target: int, tokens: int) -> bool:
+        """Let ``target`` hold the first ``tokens`` tokens of ``source`` too; False: not possible, ``target`` is empty.
+
+        In one buffer that is bookkeeping; between buffers it is a copy, which llama.cpp can only do as a whole.
+        """
+        self.drop(target)
+        if self.unified:
+            self._lib.llama_memory_seq_cp(self._memory, source, target, 0, tokens)
+            return True
+        if self.settings.n_gpu_layers and self.settings.offload_kqv:
+            self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        elif not self.restore(target, self.save(source)):  # moves the used cells only, not the whole buffer
+            return False
+        return self.keep_prefix(target, tokens)
+
+    def save(self, sequence: int) -> State:
+        """The KV of a sequence, to :meth:`restore` later."""
+        size = self._lib.llama_state_seq_get_size_ext(self.raw, sequence, 0)
+        state = np.empty(size, np.uint8)
+        written = self._lib.llama_state_seq_get_data_ext(self.raw, _bytes_at(state), size, sequence, 0)
+        return state[:written]
+
+    def restore(self, sequence: int, state: State) -> bool:
+        """Give a sequence what was saved; False: llama.cpp refused (no cells, or another layout): it is empty."""
+        ok = bool(self._lib.llama_state_seq_set_data_ext(self.raw, _bytes_at(state), state.size, sequence, 0))
+        if not ok:
+            self.drop(sequence)
+        return ok
+
+    def save_all(self) -> State:
+        """The KV of all sequences, shared cells once, for a larger context of the same layout."""
+        state = np.empty(self._lib.llama_state_get_size(self.raw), np.uint8)
+        written = self._lib.llama_state_get_data(self.raw, _bytes_at(state), state.size)
+        return state[:written]
+
+    def restore_all(self, state: State) -> bool:
+        """Give all sequences what :meth:`save_all` saved; the cells are packed from the beginning."""
+        return bool(self._lib.llama_state_set_data(self.raw, _bytes_at(state), state.size))
+
+    def shift(self, sequence: int, keep: int, discard: int) -> bool:
+        """Forget ``discard`` tokens after the first ``keep`` and move the rest up; False: nothing was changed."""
+        if not self.can_shift or not self._lib.llama_memory_seq_rm(self._memory, sequence, keep, keep + discard):
+            return False
+        self._lib.llama_memory_seq_add(self._memory, sequence, keep + discard, -1, -discard)
+        return True
 
     def clear(self) -> None:
         """Forget every sequence."""
@@ -91,7 +153,6 @@ class Context:
     def free(self) -> None:
         """Give the memory back. Idempotent."""
         if self.raw:
-            self.batch.free()
             self._lib.llama_free(self.raw)
             self.raw = None
 
@@ -121,9 +182,10 @@ class Context:
         params.n_ctx = n_ctx
         params.n_batch = min(settings.n_batch, n_ctx)
         params.n_ubatch = min(settings.n_ubatch or 512, params.n_batch)
-        params.n_seq_max = settings.n_seq_max
+        params.n_seq_max = self.n_ids
         # The default reserves logits for a whole batch: 100 MB for 512 tokens of a 49k vocabulary.
-        params.n_outputs_max = max(settings.n_seq_max, min(self.score_tokens, params.n_batch))
+        drafts = settings.n_seq_max * (1 + (settings.draft_max if settings.speculation != "off" else 0))
+        params.n_outputs_max = max(self.n_ids, min(max(self.score_tokens, drafts), params.n_batch))
         params.n_threads = settings.n_threads or default_threads()
         params.n_threads_batch = settings.n_threads_batch or params.n_threads
         params.flash_attn_type = _flash_attn_type(weights, settings)
@@ -134,6 +196,11 @@ class Context:
         params.rope_freq_scale = settings.rope_freq_scale or 0.0
         params.no_perf = True
         return params
+
+
+def _bytes_at(state: State) -> Any:
+    """The array's memory as llama.cpp wants it."""
+    return ctypes.cast(state.ctypes.data, ctypes.POINTER(ctypes.c_uint8))
 
 
 def _flash_attn_type(weights: Weights, settings: EngineSettings) -> int:

@@ -71,6 +71,13 @@ def gpu_offload() -> bool:
     return bool(library().llama_supports_gpu_offload())
 
 
+def library_version() -> str:
+    """Version of the bindings, and with it of the llama.cpp they carry."""
+    import llama_cpp
+
+    return str(llama_cpp.__version__)
+
+
 def build_flags() -> str:
     """What llama.cpp was compiled with and which instructions it uses, in its own words."""
     return str(library().llama_print_system_info().decode())

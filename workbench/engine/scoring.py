@@ -37,16 +37,21 @@ def score_tokens(context: Context, sequence: int, tokens: list[int], first: int)
         wanted = position + 1 >= first  # logits of token i predict token i + 1
         step = context.score_tokens if wanted else min(context.batch.capacity, first - 1 - position)
         piece = tokens[position : position + step]
-        _decode(context, sequence, piece, position, logits="all" if wanted else "none")
+        decode_piece(context, sequence, piece, position, logits="all" if wanted else "none")
         if wanted:
             targets = tokens[position + 1 : position + len(piece) + 1]
-            values = _log_softmax_at(_logits(context, len(targets)), targets)
+            values = _log_softmax_at(piece_logits(context, len(targets)), targets)
             logprobs[position + 1 - first : position + 1 - first + len(targets)] = values
         position += len(piece)
     return logprobs
 
 
-def _decode(context: Context, sequence: int, piece: list[int], position: int, *, logits: str) -> None:
+def decode_piece(context: Context, sequence: int, piece: list[int], position: int, *, logits: str) -> None:
+    """Compute tokens of one sequence; ``logits``: whose are wanted, as for :meth:`Batch.add_run`.
+
+    Raises:
+        DecodeError: llama.cpp failed.
+    """
     context.batch.clear()
     context.batch.add_run(piece, position, sequence, logits=logits)
     code = context.decode()
@@ -54,7 +59,7 @@ def _decode(context: Context, sequence: int, piece: list[int], position: int, *,
         raise DecodeError(code)
 
 
-def _logits(context: Context, rows: int) -> FloatArray:
+def piece_logits(context: Context, rows: int) -> FloatArray:
     """(rows, n_vocab) float32 view of the last decode's logits; rows lie one behind the other."""
     lib = library()
     n_vocab = int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(lib.llama_get_model(context.raw))))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Sequence as Tokens
 
 from workbench.engine.sampler import Sampler
 from workbench.engine.text import TextAssembler
 from workbench.engine.ticket import Ticket
-from workbench.interfaces import Completion, FinishReason
+from workbench.errors import ConstraintUnmet
+from workbench.interfaces import Completion, FinishReason, Receipt
 from workbench.settings import EngineSettings
+
+_STRIDE = 128
+_ENDLESS = 2**62
 
 
 class Slot:
@@ -18,22 +24,36 @@ class Slot:
         index: ``llama_seq_id``.
         tokens: tokens in the KV cache, in order.
         used: when it was last used, for least-recently-used choice.
+        busy: whether a sequence runs in it.
+        kept: how many of its tokens the disk tier has already.
     """
 
-    __slots__ = ("index", "tokens", "used")
+    __slots__ = ("busy", "index", "kept", "tokens", "used")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.tokens: list[int] = []
         self.used = 0.0
+        self.busy = False
+        self.kept = 0
 
     def common_prefix(self, prompt: list[int]) -> int:
         """How many leading tokens of ``prompt`` this slot holds."""
-        held = self.tokens
-        limit = min(len(held), len(prompt))
-        if held[:limit] == prompt[:limit]:  # the usual case, compared in C
-            return limit
-        return next(i for i in range(limit) if held[i] != prompt[i])
+        return common_prefix(self.tokens, prompt)
+
+
+def common_prefix(one: Tokens[int], other: Tokens[int]) -> int:
+    """Leading tokens that two lists have in common; compared in strides, in C."""
+    limit = min(len(one), len(other))
+    if not limit or one[0] != other[0]:
+        return 0
+    start = 0
+    while start < limit and one[start : start + _STRIDE] == other[start : start + _STRIDE]:
+        start += _STRIDE
+    start = min(start, limit)
+    while start < limit and one[start] == other[start]:
+        start += 1
+    return start
 
 
 class Sequence:
@@ -41,32 +61,56 @@ class Sequence:
 
     Args:
         ticket: the request.
-        slot: where it runs; holds the first ``cached`` tokens of the prompt.
-        cached: prompt tokens whose KV is reused.
+        slot: where it runs; holds the cached tokens of the prompt.
+        receipt: where they came from.
         capacity: most tokens the sequence may have in the context.
         sampler: draws its tokens.
+        endless: the beginning may be forgotten, so only the request's own cap ends it.
+
+    Attributes:
+        tokens: prompt and answer.
+        done: how many of them have been computed (or, at the beginning, reused).
+        output: the answer.
+        logits_at: batch index of its last token's logits in the step under way; of the first of several, with guesses.
+        drafted: the guesses in the step under way.
+        before_step: tokens in the KV cache and ``done`` before the step under way.
     """
 
-    def __init__(self, ticket: Ticket, slot: Slot, cached: int, capacity: int, sampler: Sampler) -> None:
-        self.ticket, self.slot, self.cached, self.capacity, self.sampler = ticket, slot, cached, capacity, sampler
-        self.prefilled = cached
+    def __init__(
+        self, ticket: Ticket, slot: Slot, receipt: Receipt, capacity: int, sampler: Sampler, *, endless: bool = False
+    ) -> None:
+        self.ticket, self.slot, self.capacity, self.sampler = ticket, slot, capacity, sampler
+        self.receipt = receipt
+        self.tokens = list(ticket.prompt)
+        self.done = receipt.cached_tokens
         self.output: list[int] = []
         self.times: list[float] = []
         self.started_at = time.perf_counter()
         self.logits_at: int | None = None
+        self.drafted: list[int] = []
+        self.before_step = (0, 0)
+        self.decodes = self.drafts = self.accepted = self.shifted = 0
+        self.speculation = ""
         self._assembler = TextAssembler(ticket.request.stop)
         asked = ticket.request.max_tokens
         room = capacity - len(ticket.prompt) + 1  # the last token generated needs no KV cell
-        self.max_new = room if asked is None else min(asked, room)
+        wanted = _ENDLESS if asked is None else asked
+        self.max_new = wanted if endless else min(wanted, room)
 
     @property
-    def prefilling(self) -> bool:
-        """Whether prompt tokens are left to compute."""
-        return self.prefilled < len(self.ticket.prompt)
+    def pending(self) -> int:
+        """Tokens to compute before the next one can be drawn; 1 while it decodes."""
+        return len(self.tokens) - self.done
+
+    @property
+    def wants(self) -> int:
+        """Tokens it may still generate."""
+        return self.max_new - len(self.output)
 
     def accept(self, token: int, piece: bytes, *, ends: bool, at: float) -> FinishReason | None:
         """Take the next token; returns why the sequence is over, if it is."""
         self.output.append(token)
+        self.tokens.append(token)
         self.times.append(at)
         text = "" if ends else self._assembler.feed(piece)
         reason: FinishReason | None = None
@@ -82,15 +126,32 @@ class Sequence:
         held_back = self._assembler.finish()
         if held_back:
             self.ticket.emit(held_back, (), time.perf_counter())
+        if reason == "length" and not getattr(self.sampler, "may_end", True):
+            self.ticket.end(ConstraintUnmet(self.ticket.text, len(self.output)))
+            return
+        cached = self.receipt.cached_tokens
         self.ticket.end(
             Completion(
                 text=self.ticket.text,
                 tokens=tuple(self.output),
                 finish_reason=reason,
-                timings=self.ticket.timings(started_at=self.started_at, cached=self.cached, times=self.times),
+                timings=self.ticket.timings(started_at=self.started_at, cached=cached, times=self.times),
                 model=model,
                 settings=settings,
+                receipt=self.final_receipt(),
             )
+        )
+
+    def final_receipt(self) -> Receipt:
+        """The receipt, with what happened since the start."""
+        return dataclasses.replace(
+            self.receipt,
+            recomputed_tokens=max(0, min(self.done, len(self.ticket.prompt)) - self.receipt.cached_tokens),
+            decodes=self.decodes,
+            drafted_tokens=self.drafts,
+            accepted_tokens=self.accepted,
+            shifted_tokens=self.shifted,
+            speculation=self.speculation,
         )
 
 
@@ -103,4 +164,5 @@ def cancelled_unstarted(ticket: Ticket, model: str, settings: EngineSettings) ->
         timings=ticket.timings(started_at=time.perf_counter(), cached=0, times=()),
         model=model,
         settings=settings,
+        receipt=Receipt(why="cancelled before it was started"),
     )

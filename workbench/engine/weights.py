@@ -32,17 +32,30 @@ class Weights:
 
     def __init__(self, file: ModelFile, settings: EngineSettings) -> None:
         self._lib = library()
+        self.file, self._settings = file, settings
         self.n_gpu_layers = effective_gpu_layers(settings.n_gpu_layers, file.n_layer)
+        self.raw: Any = None
+        self.load()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether they are in memory."""
+        return bool(self.raw)
+
+    def load(self) -> None:
+        """Read them, at first and after :meth:`free`."""
         started = time.perf_counter()
         with log_tail.capture() as said:
-            self.raw = self._lib.llama_model_load_from_file(str(file.path).encode(), self._params(settings))
+            self.raw = self._lib.llama_model_load_from_file(str(self.file.path).encode(), self._params(self._settings))
         if not self.raw:
-            raise ModelLoadError(f"{file.path}: llama.cpp could not load it. {quote(said)}")
+            raise ModelLoadError(f"{self.file.path}: llama.cpp could not load it. {quote(said)}")
         self.load_ms = 1e3 * (time.perf_counter() - started)
-        self.file = file
         self.vocabulary = Vocabulary(self.raw)
         self.n_ctx_train = int(self._lib.llama_model_n_ctx_train(self.raw))
         self.size_bytes = int(self._lib.llama_model_size(self.raw))
+        self.window = int(self._lib.llama_model_n_swa(self.raw))
+        lib = self._lib
+        self.recurrent = bool(lib.llama_model_is_recurrent(self.raw) or lib.llama_model_is_hybrid(self.raw))
 
     def _params(self, settings: EngineSettings) -> Any:
         params = self._lib.llama_model_default_params()

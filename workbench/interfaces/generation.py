@@ -14,6 +14,7 @@ import numpy.typing as npt
 from workbench.errors import InvalidSettings, UnknownName
 from workbench.interfaces.messages import Prompt, as_prompt
 from workbench.interfaces.receipt import Receipt
+from workbench.interfaces.schema import plain_schema
 from workbench.settings import EngineSettings
 
 FloatArray = npt.NDArray[np.float32]
@@ -129,8 +130,9 @@ class Request:
         stop: strings that end the text; they are not part of it.
         priority: lower runs earlier among those waiting.
         cache_prompt: allow reuse of a kept prefix (off while measuring prefill).
-        grammar: GBNF the output has to meet; root rule ``root``.
-        json_schema: JSON schema the output has to meet: a mapping, its JSON text, or a pydantic model class.
+        grammar: GBNF the output has to meet; root rule ``root``. No ``stop`` beside it.
+        json_schema: JSON schema the output has to meet: a mapping, its JSON text, or a pydantic model class; kept as a
+            dictionary of plain JSON values.
     """
 
     prompt: Prompt
@@ -154,6 +156,19 @@ class Request:
             raise InvalidSettings("The prompt is empty. Give some text, a message or tokens.")
         if any(not stop for stop in self.stop):
             raise InvalidSettings("A stop string is empty: it would end every text at once. Leave it out.")
+        self._check_constraint()
+
+    def _check_constraint(self) -> None:
+        if self.json_schema is not None:
+            object.__setattr__(self, "json_schema", plain_schema(self.json_schema))
+        elif self.grammar is None:
+            return
+        if self.json_schema is not None and self.grammar is not None:
+            raise InvalidSettings("Both grammar and json_schema were given. Give one.")
+        if self.grammar is not None and not isinstance(self.grammar, str):
+            raise InvalidSettings(f"grammar must be GBNF text, not {self.grammar!r}.")
+        if self.stop:
+            raise InvalidSettings("A stop string would cut a constrained output short. Leave stop out.")
 
     @classmethod
     def of(cls, prompt_or_request: Any, /, *, presets: Mapping[str, Sampling] | None = None, **options: Any) -> Request:

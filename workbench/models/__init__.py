@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from workbench.models.footprint import MemoryEstimate, check_fits, estimate
     from workbench.models.gguf_file import ModelFile, read_model_file
     from workbench.models.gguf_header import TensorInfo
-    from workbench.models.hashing import verify
+    from workbench.models.hashing import known_hash, verify
     from workbench.models.lookup import resolve
     from workbench.models.synthetic import SyntheticShape, make_synthetic
 
@@ -25,6 +25,7 @@ __all__ = [
     "TensorInfo",
     "check_fits",
     "estimate",
+    "known_hash",
     "list_models",
     "make_synthetic",
     "read_model_file",
@@ -39,6 +40,7 @@ _HOMES = {
     "TensorInfo": "gguf_header",
     "check_fits": "footprint",
     "estimate": "footprint",
+    "known_hash": "hashing",
     "list_models": "discovery",
     "make_synthetic": "synthetic",
     "read_model_file": "gguf_file",

@@ -37,7 +37,15 @@ def verify(model: ModelFile) -> str:
         expected = expected_sha256(path)
         if expected is not None and expected != actual:
             raise ModelHashMismatch(path, expected, actual)
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return _joined(hashes)
+
+
+def known_hash(model: ModelFile) -> str | None:
+    """What :func:`verify` would return, if it can be told without reading the file; ``None``: it cannot."""
+    recorded = _recorded()
+    hashes = [_recorded_hash(path, recorded.get(str(path.resolve()))) for path in model.parts]
+    known = [hashed for hashed in hashes if hashed is not None]
+    return _joined(known) if len(known) == len(hashes) else None
 
 
 def expected_sha256(path: Path) -> str | None:
@@ -52,21 +60,37 @@ def _hashes(paths: tuple[Path, ...]) -> list[str]:
     return [_hash(path, recorded.get(str(path.resolve()))) for path in paths]
 
 
+def _joined(hashes: list[str]) -> str:
+    """One hash for all parts of a model."""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
 def _hash(path: Path, recorded: object) -> str:
     """The recorded hash if the file is as it was then, else a new one."""
     try:
-        status = path.stat()
-        state = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-        if isinstance(recorded, dict) and recorded.items() >= state.items():
-            known = recorded.get("sha256")
-            if isinstance(known, str):
-                return known
+        known = _recorded_hash(path, recorded)
+        if known is not None:
+            return known
+        state = _state(path)
         with path.open("rb") as file:
             computed = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelFileError(path, f"cannot be read: {error.strerror or error}") from error
     _record(str(path.resolve()), {**state, "sha256": computed})
     return computed
+
+
+def _recorded_hash(path: Path, recorded: object) -> str | None:
+    """The hash in a file's record, if the file is as it was then."""
+    if not isinstance(recorded, dict) or not recorded.items() >= _state(path).items():
+        return None
+    known = recorded.get("sha256")
+    return known if isinstance(known, str) else None
+
+
+def _state(path: Path) -> dict[str, int]:
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def _record_file() -> Path:

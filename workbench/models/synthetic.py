@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from workbench.errors import InvalidSettings, UnknownName, UsageError
 from workbench.models.gguf_header import read_header
@@ -29,8 +28,10 @@ _GAIN = 2.0  # the blocks add more to the residual stream than the embedding bri
 _QUIET = 0.01  # scale of output rows that shall never win
 _NORMAL, _UNUSED = 1, 5  # gguf.TokenType
 _ALIGNMENT = 32
-_GEMMA_NORMS = ("post_attention_norm", "post_ffw_norm")
-_GEMMA_HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
+_POST_NORMS = ("post_attention_norm", "post_ffw_norm")
+_HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
+
+ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class SyntheticShape:
         n_vocab: tokens; the tokenizer's are filled up with unused ones; ``None``: as many as the tokenizer has.
         tied: the output layer is the token embedding.
         rope_freq_base: RoPE base frequency.
-        architecture: "llama", or "gemma3", in which five of six layers slide.
+        architecture: "llama", "qwen2" (biases), "qwen3" (norms of Q and K) or "gemma3" (five of six layers slide).
         sliding_window: tokens the sliding layers of "gemma3" look back.
     """
 
@@ -66,8 +67,8 @@ class SyntheticShape:
     sliding_window: int = 512
 
     def __post_init__(self) -> None:
-        if self.architecture not in ("llama", "gemma3"):
-            raise UnknownName("architecture of a synthetic model", self.architecture, ("llama", "gemma3"))
+        if self.architecture not in ARCHITECTURES:
+            raise UnknownName("architecture of a synthetic model", self.architecture, ARCHITECTURES)
         sizes = (self.n_layer, self.n_embd, self.n_ff, self.n_head, self.n_head_kv, self.n_ctx_train)
         if min(sizes) < 1 or self.n_embd % 32 or self.n_ff % 32 or self.n_head * self.head % 32:
             raise InvalidSettings(f"Widths of {self} must be multiples of 32, the quantisation block. Round them.")
@@ -219,8 +220,11 @@ class _Plan:
             "ffn_down": (shape.n_embd, shape.n_ff),
         }
         if shape.architecture == "gemma3":
-            block.update(dict.fromkeys(_GEMMA_NORMS, (shape.n_embd,)))
-            block.update(dict.fromkeys(_GEMMA_HEAD_NORMS, (shape.head,)))
+            block.update(dict.fromkeys(_POST_NORMS, (shape.n_embd,)))
+        if shape.architecture in ("gemma3", "qwen3"):
+            block.update(dict.fromkeys(_HEAD_NORMS, (shape.head,)))
+        if shape.architecture == "qwen2":
+            block.update({"attn_q.bias": (q,), "attn_k.bias": (kv,), "attn_v.bias": (kv,)})
         return block
 
     def write_header(self, path: Path, label: str) -> None:
@@ -232,7 +236,13 @@ class _Plan:
             _add(writer, key, value)
         for name, size in self.tensors.items():
             kind = stored_type(self.quantization, size)
-            writer.add_tensor_info(f"{name}.weight", size, np.dtype(np.float32), self._n_bytes(name), kind)
+            writer.add_tensor_info(
+                name if name.endswith(".bias") else f"{name}.weight",
+                size,
+                np.dtype(np.float32),
+                self._n_bytes(name),
+                kind,
+            )
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
@@ -272,7 +282,7 @@ class _Plan:
         _pad(file)
         for name, size in self.tensors.items():
             if len(size) == 1:
-                file.write(np.ones(size, np.float32).tobytes())
+                file.write(np.full(size, 0 if name.endswith(".bias") else 1, np.float32).tobytes())
             elif name in ("token_embd", "output"):
                 self._write_rows(file, name)
             else:

@@ -96,7 +96,7 @@ class Pool:
 
     def write(self, file: IO[bytes], start: int, n_bytes: int) -> int:
         """Write ``n_bytes`` (whole blocks) from block ``start`` on, round and round; returns where to go on."""
-        count, size = self.blocks.shape
+        count, size = (int(extent) for extent in self.blocks.shape)
         position, left = start % count, n_bytes // size
         while left:
             take = min(left, count - position)

@@ -41,13 +41,15 @@ class QualitySpec(ObjectiveSpec):
 class TargetSpec(_Strict):
     """One measure of a benchmark.
 
-    With ``against`` the ratio of two arms, without it the median of one, is held against ``at_least`` or ``at_most``.
+    Held against ``at_least`` or ``at_most`` is the ratio of two arms (with ``against``), the ratio of two metrics that
+    the same runs recorded (with ``against_metric``: contenders paired inside one run), or the median of one arm.
     """
 
     name: str = Field(min_length=1)
     metric: str = Field(min_length=1)
     of: Values = Field(default_factory=dict)
     against: Values | None = None
+    against_metric: str | None = Field(default=None, min_length=1)
     at_least: float | None = None
     at_most: float | None = None
 
@@ -55,12 +57,14 @@ class TargetSpec(_Strict):
     def _one_bound(self) -> Self:
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError("give exactly one of at_least and at_most")
+        if self.against is not None and self.against_metric is not None:
+            raise ValueError("give one of against (another arm) and against_metric (another metric of the same run)")
         return self
 
     @property
     def asked(self) -> str:
         """The bound in words."""
-        unit = " ×" if self.against is not None else ""
+        unit = "" if self.against is None and self.against_metric is None else " ×"
         return f"≥ {self.at_least:g}{unit}" if self.at_least is not None else f"≤ {self.at_most:g}{unit}"
 
 

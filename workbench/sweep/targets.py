@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.errors import SweepError
@@ -35,6 +35,8 @@ def select(spec: SweepSpec, wanted: Mapping[str, Any], defaults: Mapping[str, An
 def evaluate(spec: SweepSpec, target: TargetSpec, table: Table, defaults: Mapping[str, Any]) -> TargetResult:
     """Measure one target. ``met`` goes by the estimate; the text says when the interval does not agree."""
     ours = select(spec, target.of, defaults)
+    if target.against_metric is not None:
+        return _ratio_within(target, ours, table, target.against_metric)
     if target.against is None:
         return _level(target, ours, table)
     return _ratio(target, ours, select(spec, target.against, defaults), table)
@@ -57,6 +59,19 @@ def _ratio(target: TargetSpec, ours: Configuration, theirs: Configuration, table
     pairs = list(table.pairs(ours.label, theirs.label, target.metric).values())
     if not pairs:
         return _unmeasured(target, f"no block has {target.metric} of {ours.label} and of {theirs.label}")
+    return _paired(target, pairs)
+
+
+def _ratio_within(target: TargetSpec, arm: Configuration, table: Table, other: str) -> TargetResult:
+    """Two metrics of the same runs: each run is a pair."""
+    ours, theirs = (table.column(arm.label, metric) for metric in (target.metric, other))
+    pairs = [(value, theirs[block]) for block, value in ours.items() if block in theirs]
+    if not pairs:
+        return _unmeasured(target, f"no run has {target.metric} and {other}")
+    return _paired(target, pairs)
+
+
+def _paired(target: TargetSpec, pairs: Sequence[tuple[float, float]]) -> TargetResult:
     try:
         effect = paired_effect([pair[0] for pair in pairs], [pair[1] for pair in pairs])
     except ValueError as error:
@@ -73,7 +88,7 @@ def show_effect(effect: Effect) -> str:
         return "not measured"
     if effect.low is None or effect.high is None:
         return f"{effect.ratio:.3g} × (no interval), n={effect.n}"
-    digits = 3 if abs(effect.ratio - 1) < 0.05 else 2
+    digits = 3 if abs(effect.ratio - 1) < 0.05 or effect.ratio < 0.2 else 2
     return f"{effect.ratio:.{digits}f} × [{effect.low:.{digits}f}, {effect.high:.{digits}f}], n={effect.n}"
 
 

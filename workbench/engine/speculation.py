@@ -1,0 +1,127 @@
+"""Guessing ahead inside the scheduler: who drafts for a sequence, how much, and what came of it.
+
+The drafters guess, the gate decides whether it pays, the large model's own samples decide what is true: a batch holds
+the last token and its guesses, all with logits, and guesses count only as far as each equals the sample drawn before
+it. So greedy and seeded answers are those of plain decoding (Leviathan et al. 2023, arXiv 2211.17192, with the exact
+match of llama.cpp's speculative example). Engine thread only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from workbench.engine.draft_model import DraftPool
+from workbench.engine.drafting import Drafter, PromptLookup
+from workbench.engine.gate import Gate
+from workbench.engine.sequence import Sequence
+from workbench.engine.step_costs import StepCosts
+from workbench.engine.weights import Weights
+from workbench.models import resolve
+from workbench.settings import EngineSettings
+
+_DRAFT_CELLS = 4096
+"""Cells a draft model starts with for all its sequences."""
+
+
+class _Partner:
+    """What one sequence drafts with.
+
+    Attributes:
+        drafter: guesses.
+        gate: decides how many.
+        told: tokens of the sequence the drafter knows.
+        evidence: what the last guess rested on.
+    """
+
+    __slots__ = ("drafter", "evidence", "gate", "told")
+
+    def __init__(self, drafter: Drafter, gate: Gate) -> None:
+        self.drafter, self.gate = drafter, gate
+        self.told = self.evidence = 0
+
+
+class Speculation:
+    """Drafts for the sequences of one engine.
+
+    Args:
+        weights: the model that decides.
+        settings: ``speculation``, ``draft_model`` and ``draft_max``.
+        n_ids: sequence ids there can be.
+
+    Raises:
+        InvalidSettings: the draft model speaks another vocabulary.
+    """
+
+    def __init__(self, weights: Weights, settings: EngineSettings, n_ids: int) -> None:
+        self._settings = settings
+        self.costs = StepCosts()
+        self._partners: dict[int, _Partner] = {}
+        self._pool = self._weights = None
+        self._draft_s = 0.0
+        if settings.speculation == "draft":
+            assert settings.draft_model is not None  # noqa: S101 - the settings see to it
+            plain = settings.replace(speculation="off", draft_model=None, n_ctx=None, n_seq_max=n_ids)
+            self._weights = Weights(resolve(settings.draft_model), plain)
+            self._pool = DraftPool(self._weights, weights.vocabulary, plain, _DRAFT_CELLS)
+
+    def begin(self, sequence: Sequence) -> None:
+        """A request starts in its slot."""
+        drafter = PromptLookup() if self._pool is None else self._pool.drafter_for(sequence.slot.index)
+        self._partners[id(sequence)] = _Partner(drafter, Gate(self.costs, self._settings.draft_max))
+
+    def propose(self, sequence: Sequence, base: int, room: int) -> list[int]:
+        """Guesses for the next step of a sequence that decodes.
+
+        Args:
+            sequence: its last token goes into the batch before them.
+            base: tokens of the step without them.
+            room: most of them.
+        """
+        partner = self._partners[id(sequence)]
+        tokens = sequence.tokens
+        partner.drafter.extend(tokens[partner.told :])
+        partner.told = len(tokens)
+        partner.evidence = 0
+        if room < 1 or not partner.gate.could_gain(base, self._draft_s):
+            return []
+        partner.evidence = partner.drafter.match_length
+        many = partner.gate.choose(
+            evidence=partner.evidence, base_tokens=base, draft_cost_s=self._draft_s, most=min(room, sequence.wants - 1)
+        )
+        return self._draft(partner.drafter, many) if many else []
+
+    def settle(self, sequence: Sequence, drafted: int, accepted: int) -> None:
+        """What became of the guesses of a step."""
+        partner = self._partners[id(sequence)]
+        partner.gate.observe(partner.evidence, drafted, accepted)
+
+    def end(self, sequence: Sequence) -> str:
+        """A request is over; returns a sentence on what guessing gave."""
+        partner = self._partners.pop(id(sequence), None)
+        if partner is None:
+            return ""
+        partner.drafter.free()
+        return partner.gate.summary()
+
+    def forget(self, sequences: Iterable[Sequence]) -> None:
+        """Requests are over that nobody has to be told about."""
+        for sequence in sequences:
+            self.end(sequence)
+
+    def free(self) -> None:
+        """Give the draft model back. Idempotent."""
+        if self._pool is not None and self._weights is not None:
+            self._pool.free()
+            self._weights.free()
+            self._pool = self._weights = None
+
+    def _draft(self, drafter: Drafter, many: int) -> list[int]:
+        if self._pool is None:
+            return drafter.draft(many)
+        started = time.perf_counter()
+        tokens = drafter.draft(many)
+        if tokens:
+            taken = (time.perf_counter() - started) / len(tokens)
+            self._draft_s = taken if not self._draft_s else 0.8 * self._draft_s + 0.2 * taken
+        return tokens
