@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +141,42 @@ def test_a_synthetic_model_is_written(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "synthetic-135m-q4_0, 57 MiB, random weights" in done.stdout
     assert run("models", "synth", "135x", "--out", tmp_path / "m.gguf").returncode == 2
+
+
+def test_perplexity_of_a_file(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("The pier was empty. " * 5)
+    shown = run("perplexity", tiny, tmp_path / "text.txt", "--window", 64, "--stride", 16, "-s", "n_threads=1")
+    assert "over 100 tokens, window 64, stride 16" in shown.stdout, shown.stderr
+    plain = run("perplexity", tiny, tmp_path / "text.txt", "--json", "-s", "n_threads=1")
+    assert json.loads(plain.stdout)["tokens"] == 100
+    (tmp_path / "text.txt").write_bytes(b"\xff\x00")
+    refused = run("perplexity", tiny, tmp_path / "text.txt")
+    assert refused.returncode == 2
+    assert "no UTF-8 text" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_kv_recommends_a_cache(tiny: Path) -> None:
+    done = run("kv", tiny, "--types", "q8_0,bf16", "--limit", 300, "--window", 128, "-s", "n_threads=1", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    verdicts = {f"{one['type_k']}/{one['type_v']}": one["verdict"] for one in found["options"]}
+    assert verdicts["q8_0/q8_0"] == "not possible"  # heads of 16 elements
+    assert found["recommendation"]["type_k"] == "f16"
+    assert run("kv", tiny, "--types", "q9_0").returncode == 2
+
+
+def test_fit_shows_settings_and_reasons(tmp_path: Path) -> None:
+    model = make_tiny_gguf(tmp_path / "m.gguf")
+    done = run("fit", model, "--vram", "8GB,8GB", "--ram", "16GB")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"n_gpu_layers +3 of 3 +All layers", done.stdout)
+    assert "wb.load(..., n_ctx=512" in done.stdout
+    facts = json.loads(run("fit", model, "--vram", "0", "--n-ctx", "300", "--json").stdout)
+    assert facts["settings"]["n_gpu_layers"] == 0
+    assert [device["name"] for device in facts["devices"]] == ["host"]
+    assert facts["devices"][0]["total_bytes"] == facts["total_bytes"]
+    refused = run("fit", model, "--vram", "0", "--ram", "100KB")
+    assert refused.returncode == 1
+    assert "this machine has 0.00 GiB free" in refused.stderr
+    assert run("fit", model, "--ram", "much").returncode == 2

@@ -18,11 +18,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from workbench.checkup import doctor
     from workbench.dashboard import Dashboard
-    from workbench.engine import load, presets
+    from workbench.engine import Side, compare_settings, guard_kv, load, presets
     from workbench.errors import WorkbenchError
+    from workbench.evaluation import perplexity
     from workbench.hardware import Monitor, snapshot
     from workbench.interfaces import Message, Request, Sampling
-    from workbench.models import list_models
+    from workbench.models import fit, list_models
     from workbench.registry import caches, compressors, embedders, engines, executors, memories
     from workbench.settings import EngineSettings
     from workbench.sweep import Sweep, record
@@ -34,17 +35,22 @@ _HOME = {
     "Monitor": "hardware",
     "Request": "interfaces",
     "Sampling": "interfaces",
+    "Side": "engine",
     "Sweep": "sweep",
     "WorkbenchError": "errors",
     "caches": "registry",
+    "compare_settings": "engine",
     "compressors": "registry",
     "doctor": "checkup",
     "embedders": "registry",
     "engines": "registry",
     "executors": "registry",
+    "fit": "models",
+    "guard_kv": "engine",
     "load": "engine",
     "memories": "registry",
     "list_models": "models",
+    "perplexity": "evaluation",
     "presets": "engine",
     "record": "sweep",
     "snapshot": "hardware",
@@ -57,18 +63,23 @@ __all__ = [
     "Monitor",
     "Request",
     "Sampling",
+    "Side",
     "Sweep",
     "WorkbenchError",
     "__version__",
     "caches",
+    "compare_settings",
     "compressors",
     "doctor",
     "embedders",
     "engines",
     "executors",
+    "fit",
+    "guard_kv",
     "list_models",
     "load",
     "memories",
+    "perplexity",
     "presets",
     "record",
     "snapshot",

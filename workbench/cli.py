@@ -5,6 +5,7 @@ Exit status: 0 well, 1 something is wrong or a measure was missed, 2 what was as
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,7 @@ app.add_typer(models_app, name="models")
 sweep_app = typer.Typer(help="Run sweeps of parameterised notebooks and read what they found.", no_args_is_help=True)
 app.add_typer(sweep_app, name="sweep")
 
+TextFile = Annotated[Path | None, typer.Argument(help="A UTF-8 text; none: the short one that is built in.")]
 Spec = Annotated[Path, typer.Argument(help="A sweep specification (YAML).", exists=True, dir_okay=False)]
 
 
@@ -88,6 +90,25 @@ def models_synth(
 
 
 @app.command()
+def fit(
+    model: Annotated[str, typer.Argument(help="A model's name (`workbench models`) or the path of a GGUF.")],
+    n_ctx: Annotated[int | None, typer.Option("--n-ctx", help="Context in tokens; else as much as fits.")] = None,
+    n_seq_max: Annotated[int, typer.Option("--n-seq-max", help="Sequences at the same time.")] = 1,
+    kv: Annotated[str, typer.Option(help="KV cache: auto, full (f16) or reduced (q8_0).")] = "auto",
+    vram: Annotated[str | None, typer.Option(help="Free memory of other GPUs than the ones here: 8GB,8GB.")] = None,
+    ram: Annotated[str | None, typer.Option(help="Free RAM other than what is free here: 16GB.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say which settings fit this model onto this machine, or another one, and why."""
+    from workbench.models import fit as find
+    from workbench.models import resolve
+    from workbench.models.fit_text import as_text, described_machine, to_json
+
+    found = find(resolve(model), described_machine(vram, ram), n_seq_max=n_seq_max, n_ctx=n_ctx, kv_quality=kv)  # type: ignore[arg-type]
+    typer.echo(to_json(found) if as_json else as_text(found))
+
+
+@app.command()
 def generate(
     model: Annotated[str, typer.Argument(help="A model's name (`workbench models`) or the path of a GGUF.")],
     prompt: Annotated[str, typer.Argument(help="What to say; '-' reads it from standard input.")],
@@ -118,6 +139,94 @@ def generate(
         f"writing {_number(timings.decode_tps)} tok/s]",
         err=True,
     )
+
+
+@app.command()
+def perplexity(
+    model: Annotated[str, typer.Argument(help="A model's name (`workbench models`) or the path of a GGUF.")],
+    text: TextFile = None,
+    window: Annotated[int | None, typer.Option(help="Tokens seen at once; 512 unless given.")] = None,
+    stride: Annotated[int | None, typer.Option(help="From one window to the next; half a window unless given.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tokens.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    setting: Annotated[list[str] | None, typer.Option("-s", "--set", help="An engine setting.")] = None,
+) -> None:
+    """Say how well a model predicts a text, in sliding windows."""
+    from workbench.engine import load
+    from workbench.evaluation import perplexity as measure
+
+    with load(model, **_settings(setting or [])) as llm:
+        found = measure(llm, _text(text), window=window, stride=stride, limit_tokens=limit)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict()))
+        return
+    typer.echo(
+        f"perplexity {found.value:.3f} ± {found.stderr:.3f} over {found.tokens:,} tokens, window {found.window}, "
+        f"stride {found.stride}"
+    )
+
+
+@app.command()
+def kv(
+    model: Annotated[str, typer.Argument(help="A model's name (`workbench models`) or the path of a GGUF.")],
+    text: TextFile = None,
+    types: Annotated[str | None, typer.Option(help="Caches to try, K/V: q8_0,q8_0/f16,q4_0")] = None,
+    min_same_top: Annotated[float, typer.Option(help="Least rate of unchanged choices.")] = 0.99,
+    window: Annotated[int, typer.Option(help="Tokens computed together.")] = 512,
+    limit: Annotated[int, typer.Option(help="Only the first so many tokens.")] = 4096,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    setting: Annotated[list[str] | None, typer.Option("-s", "--set", help="An engine setting.")] = None,
+) -> None:
+    """Say which quantised KV caches a model bears on a text, and recommend the smallest that passes."""
+    from workbench.engine import guard_kv
+    from workbench.settings import EngineSettings
+
+    found = guard_kv(
+        model,
+        _text(text),
+        types=types.split(",") if types else None,
+        min_same_top=min_same_top,
+        settings=EngineSettings.from_mapping(_settings(setting or [])),
+        window=window,
+        limit_tokens=limit,
+    )
+    typer.echo(json.dumps(found.to_dict()) if as_json else found.text)
+
+
+@app.command()
+def tune(
+    model: Annotated[str, typer.Argument(help="A model's name (`workbench models`) or the path of a GGUF.")],
+    minutes: Annotated[float, typer.Option(help="Time it may take. Leave the machine alone meanwhile.")] = 10.0,
+    min_same_top: Annotated[float | None, typer.Option(help="Least rate of unchanged choices, as in 0.95.")] = None,
+    max_kl: Annotated[float | None, typer.Option(help="Highest mean KL divergence in nats; 0.3 unless given.")] = None,
+    no_quantize: Annotated[bool, typer.Option("--no-quantize", help="Keep the file as it is.")] = False,
+    quantize: Annotated[str | None, typer.Option(help="Types to try: Q4_0,IQ4_NL,Q8_0 unless given.")] = None,
+    prompt: Annotated[int, typer.Option(help="Tokens of the prompt that is measured.")] = 512,
+    decode: Annotated[int, typer.Option(help="Tokens generated after it.")] = 128,
+    text: Annotated[Path | None, typer.Option(help="A UTF-8 text to measure quality on: your own prompts.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and report, but keep no profile.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Where the dashboard goes.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress lines.")] = False,
+) -> None:
+    """Find the fastest settings and quantisation for a model on this machine that keep the quality limit."""
+    from workbench.dashboard import write_tune_report
+    from workbench.tuning import Workload, limit_of
+    from workbench.tuning import tune as search
+    from workbench.tuning.tuner import QUANTISATIONS
+
+    wanted = () if no_quantize else tuple(quantize.split(",")) if quantize else QUANTISATIONS
+    result = search(
+        model,
+        minutes=minutes,
+        quality=limit_of(max_kl, min_same_top),
+        workload=Workload(prompt_tokens=prompt, decode_tokens=decode),
+        quantizations=wanted,
+        text=_text(text) if text else None,
+        save=not dry_run,
+        progress=(lambda _: None) if quiet else (lambda line: typer.echo(line, err=True)),
+    )
+    typer.echo(f"\n{result}")
+    typer.echo(f"Dashboard: {write_tune_report(result, report or result.report_path)}")
 
 
 @sweep_app.command("run")
@@ -158,18 +267,15 @@ def sweep_report(spec: Spec) -> None:
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="Which bench: a folder of experiments/bench/.")],
+    name: Annotated[str, typer.Argument(help="Which bench: a folder or a file of experiments/bench/.")],
     folder: Annotated[Path, typer.Option(help="Where the benches are.")] = Path("experiments/bench"),
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Run the project's own measures and print asked against measured. Exit status 1 if one was missed."""
     from workbench.sweep import Sweep
 
-    known = sorted(path.name for path in folder.glob("*") if any(path.glob("*.yaml")))
-    if name not in known:
-        raise UnknownName("bench", name, known, f"Benches are folders of specifications in {folder}.")
     results: list[TargetResult] = []
-    for spec in sorted((folder / name).glob("*.yaml")):
+    for spec in _bench_specs(folder, name):
         sweep = Sweep.from_file(spec)
         typer.echo(f"\n{spec.stem}: {sweep.spec.title}", err=True)
         analysis = sweep.run(progress=not quiet)
@@ -179,6 +285,26 @@ def bench(
     _print_targets(results)
     if any(target.met is not True for target in results):
         raise typer.Exit(1)
+
+
+def _text(path: Path | None) -> str:
+    from workbench.evaluation import read_text, sample_text
+
+    return sample_text() if path is None else read_text(path)
+
+
+def _bench_specs(folder: Path, name: str) -> list[Path]:
+    """The specifications of a bench, in the order of their numbers: NAME/*.yaml, or NAME.yaml."""
+    benches = {path.stem: [path] for path in folder.glob("*.yaml")}
+    benches |= {path.name: list(path.glob("*.yaml")) for path in folder.glob("*") if any(path.glob("*.yaml"))}
+    if name not in benches:
+        raise UnknownName("bench", name, benches, f"Benches are specifications, or folders of them, in {folder}.")
+
+    def place(path: Path) -> tuple[int, str]:
+        number = path.stem.partition("_")[0]
+        return (int(number) if number.isdigit() else 0, path.name)
+
+    return sorted(benches[name], key=place)
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:

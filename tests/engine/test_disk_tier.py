@@ -278,6 +278,14 @@ def test_a_header_that_promises_the_moon_allocates_nothing(tmp_path: Path):
         assert opened(tmp_path).longest(PROMPT) == (0, None)
 
 
+def test_a_file_of_other_tokens_is_a_miss(tmp_path: Path):
+    tier = filled(tmp_path, [1, 2], [3, 4])
+    _, one = tier.longest([1, 2])
+    _, other = tier.longest([3, 4])
+    os.replace(tmp_path / other.name, tmp_path / one.name)
+    assert tier.read(one) is None
+
+
 def test_a_damaged_file_is_replaced_by_the_next_put(tmp_path: Path):
     filled(tmp_path)
     files(tmp_path)[0].write_bytes(b"rubbish")
@@ -315,6 +323,30 @@ def test_what_another_writes_is_found_and_what_it_removes_is_a_miss(tmp_path: Pa
     for path in files(tmp_path):
         path.unlink()
     assert reader.longest(PROMPT) == (0, None)
+
+
+def test_a_change_in_the_same_tick_of_the_clock_is_noticed(tmp_path: Path):
+    tier = opened(tmp_path)
+    tick = time.time_ns()
+    os.utime(tmp_path, ns=(tick, tick))
+    assert tier.longest(PROMPT) == (0, None)
+    filled(tmp_path)
+    os.utime(tmp_path, ns=(tick, tick))
+    assert tier.longest(PROMPT)[0] == len(PROMPT)
+
+
+def test_the_budget_holds_when_another_wrote_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = disk_tier.write_state
+
+    def write_and_be_joined(*args):
+        (tmp_path / "another.kv").write_bytes(bytes(SIZE))
+        set_age(tmp_path / "another.kv", 10)
+        real(*args)
+
+    monkeypatch.setattr(disk_tier, "write_state", write_and_be_joined)
+    filled(tmp_path, budget=SIZE + 100)
+    assert "another.kv" not in {path.name for path in files(tmp_path)}
+    assert len(files(tmp_path)) == 1
 
 
 WRITER = """

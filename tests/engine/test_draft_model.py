@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from workbench.engine.draft_model import DraftPool, check_same_vocabulary
 from workbench.engine.drafting import Drafter
 from workbench.engine.library import library
 from workbench.engine.weights import Weights
-from workbench.errors import DecodeError, InvalidSettings
+from workbench.errors import DecodeError, InvalidSettings, OutOfMemory
 from workbench.models import read_model_file
 from workbench.settings import EngineSettings
 from workbench.testing.tiny_gguf import make_tiny_gguf
@@ -120,26 +121,73 @@ def test_the_next_request_in_a_slot_reuses_what_agrees(weights: Weights, pool: D
     assert second.draft(4) == greedy(weights, [*PROMPTS[0][:15], 90, 91], 4)[0]
 
 
-def test_idle_slots_give_their_room_and_busy_ones_do_not(weights: Weights) -> None:
+LONG = [40 + i % 50 for i in range(180)]
+
+
+def until_drafted(drafter: Drafter) -> list[int]:
+    return next((draft for _ in range(8) if (draft := drafter.draft(2))), [])
+
+
+def test_the_context_grows_with_the_requests(weights: Weights) -> None:
     pool = pool_of(weights, 256)
     assert pool.n_ctx == 256
-    text = [40 + i % 50 for i in range(180)]
+    drafters = [pool.drafter_for(slot) for slot in (0, 1)]
+    for drafter in drafters:
+        drafter.extend(LONG)
+        assert until_drafted(drafter) == greedy(weights, LONG, 2)[0]
+    assert pool.n_ctx == 512
+    pool.free()
+    pool.free()
+
+
+def test_without_memory_to_grow_idle_slots_give_their_room_and_busy_ones_do_not(
+    weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pool_of(weights, 256)
+
+    def full(self: Context, *_: object) -> None:
+        raise OutOfMemory("a context", 2, 1, "Use less.")
+
+    monkeypatch.setattr(Context, "__init__", full)
     first, second = pool.drafter_for(0), pool.drafter_for(1)
-    first.extend(text)
-    while not first.draft(2):
-        pass
-    second.extend(text)
-    assert [second.draft(2) for _ in range(4)] == [[]] * 4, "no room, no draft, no error"
+    first.extend(LONG)
+    assert until_drafted(first)
+    second.extend(LONG)
+    assert until_drafted(second) == [], "no room, no draft, no error"
     first.free()
-    drafts = [second.draft(2) for _ in range(4)]
-    assert drafts[-1] == greedy(weights, text, 2)[0]
-    pool.grow(512)
-    third = pool.drafter_for(2)
-    third.extend(text)
-    drafts.extend(pool.draft({1: 2, 2: 2})[2] for _ in range(8))
-    assert drafts[-1] == drafts[3]
+    drafted = until_drafted(second)
+    monkeypatch.undo()
+    assert drafted == greedy(weights, LONG, 2)[0]
     pool.free()
-    pool.free()
+
+
+def test_slots_may_have_any_number_and_only_so_many_draft_at_once(weights: Weights, pool: DraftPool) -> None:
+    drafters = {slot: pool.drafter_for(slot) for slot in (200, 7, 31)}
+    for drafter in drafters.values():
+        drafter.extend(PROMPTS[0])
+    assert list(pool.draft({200: 2, 31: 2}).values()) == [greedy(weights, PROMPTS[0], 2)[0]] * 2
+    with pytest.raises(InvalidSettings, match="n_seq_max"):
+        pool.drafter_for(1)
+    drafters[7].free()
+    pool.drafter_for(1).extend(PROMPTS[1])
+    assert pool.draft({1: 3})[1] == greedy(weights, PROMPTS[1], 3)[0]
+
+
+def test_the_time_of_a_guess_leaves_reading_the_prompt_out(
+    weights: Weights, pool: DraftPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Context.decode
+
+    def slow(self: Context) -> int:
+        time.sleep(0.2 if self.batch.size > 20 else 0.01)
+        return real(self)
+
+    monkeypatch.setattr(Context, "decode", slow)
+    assert pool.guess_s == 0.0
+    drafter = pool.drafter_for(0)
+    drafter.extend(list(range(40, 100)))
+    drafter.draft(4)
+    assert 0.01 <= pool.guess_s < 0.15
 
 
 def test_beyond_the_trained_context_nothing_is_drafted(tmp_path: Path) -> None:

@@ -260,6 +260,19 @@ def test_a_slow_drafter_is_not_asked() -> None:
     assert not gate.could_gain(1, draft_cost_s=0.007)
 
 
+def test_where_nothing_could_gain_a_look_is_taken_now_and_then() -> None:
+    costs = StepCosts()
+    for size in (1, 2, 3, 5, 9) * 4:
+        costs.observe(size, MACHINES["full"](size))
+    gate, looks = Gate(costs, DRAFT_MAX), []
+    for i in range(3000):
+        k = gate.choose(evidence=20, base_tokens=1) if gate.could_gain(1) else 0
+        looks += [i] if k else []
+        gate.observe(20 if k else 0, k, 0)
+    assert 2 <= len(looks) <= 6
+    assert (gate.steps, gate.accepted) == (3000, 0)
+
+
 def test_limits_are_kept() -> None:
     costs = StepCosts()
     gate = Gate(costs, 4)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from workbench.engine.prefix_index import PrefixIndex, common_prefix, pack, unpack
 
-TOKENS = st.lists(st.integers(0, 2), max_size=8).map(tuple)  # few tokens: many shared beginnings
+TOKENS = st.lists(st.integers(0, 1), max_size=6).map(tuple)  # few tokens: many shared beginnings, many removals
 STEPS = st.lists(st.tuples(st.sampled_from(["put", "remove"]), TOKENS), max_size=40)
 
 
@@ -63,6 +63,16 @@ def test_no_node_is_left_over(steps):
         index.remove(tokens)
     assert not index._root.children
     assert index._root.nearest is None
+
+
+def test_an_edge_that_was_split_is_whole_again_when_one_side_goes():
+    index = PrefixIndex()
+    index.put([1, 2, 3, 4], "a")
+    index.put([1, 2, 5], "b")
+    assert index.remove([1, 2, 5]) == "b"
+    (child,) = index._root.children.values()
+    assert unpack(child.edge) == (1, 2, 3, 4)
+    assert index.longest([1, 2, 3, 9]) == (3, "a")
 
 
 def test_long_edges_and_large_ids():

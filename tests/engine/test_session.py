@@ -11,6 +11,7 @@ import pytest
 
 from workbench.engine import BaselineEngine, TunedEngine
 from workbench.engine.session import Session
+from workbench.engine.session_tokens import TokenWriter
 from workbench.errors import ContextOverflow, InvalidSettings, StorageFull, StoreCorrupt, StreamIncomplete, UsageError
 from workbench.interfaces import Message
 from workbench.settings import EngineSettings
@@ -126,6 +127,17 @@ def check_stop(engine: TunedEngine, free: str, stop: str) -> None:
         assert completion.tokens[: len(kept)] == kept, "what can be kept is kept"
         session.send("and", **GREEDY)
         assert session.notes == []
+
+
+@pytest.mark.parametrize(("text", "kept"), [("tttt", 4), ("ttttt", 5), ("tttttt", 6), ("", 0), ("ttta", 3)])
+def test_the_tokens_of_an_answer_are_those_generated(many_words: Path, text: str, kept: int):
+    with TunedEngine(many_words, SETTINGS) as engine:
+        (letter,) = engine.tokenize("t")
+        writer = TokenWriter(engine, engine.chat_template)
+        said = writer.said(text, [letter] * 6, stopped=True, after=letter)
+        assert said[:kept] == (letter,) * kept
+        assert engine.detokenize(said) == text
+        assert writer.said(text, [letter] * 6, stopped=False, after=letter) == (letter,) * 6
 
 
 def test_the_end_of_generation_token_is_written_once():
@@ -296,11 +308,14 @@ def test_a_refused_request_leaves_the_session_as_it_was(tiny: Path):
         session = engine.session()
         session.send("a", **GREEDY)
         before = session.record()
+        errors = []  # kept, as a notebook keeps the last one: with it everything its traceback refers to
         for wrong in ({"temprature": 1}, {"max_tokens": 0}):
-            with pytest.raises(UsageError):
+            with pytest.raises(UsageError) as caught:
                 session.send("b", **wrong)
-        with pytest.raises(ContextOverflow):
+            errors.append(caught)
+        with pytest.raises(ContextOverflow) as overflow:
             session.send("x" * 1000)
+        errors.append(overflow)
         assert session.record() == before
         session.send("b", **GREEDY)
 

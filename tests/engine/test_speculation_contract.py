@@ -285,6 +285,18 @@ def test_a_draft_model_changes_nothing(tiny: Path, oracle: Oracle, sampling: str
     assert same(got, expected)
 
 
+def test_a_draft_model_takes_part(tiny: Path, oracle: Oracle) -> None:
+    """A long prompt, small batches, two at once, the gate open: a greedy model agrees with itself where it is sure."""
+    prompts = [PROMPT * 8, PROMPT * 5 + "and"]
+    drafting = {"draft_model": str(tiny), "n_batch": 64, "n_seq_max": 2, "n_ctx": 2048}
+    with make(tiny, "draft", **drafting) as engine:
+        done = engine.complete_many(prompts, max_tokens=80, **GREEDY)
+        stats = engine.stats
+    assert [len(c.tokens) for c in done] == [80, 80]
+    assert stats.drafted_tokens > 0
+    assert stats.accepted_tokens >= 0.9 * stats.drafted_tokens
+
+
 def test_lookup_with_its_own_gate_changes_nothing(tiny: Path) -> None:
     """Nothing made to order: the real drafter and the real gate, on a text that repeats itself."""
     prompt = "one two three four " * 12

@@ -1,4 +1,4 @@
-"""Figures and the single-file report of a sweep.
+"""Figures and the single-file report of a sweep, and of a tune (``write_tune_report``).
 
 >>> import workbench as wb
 >>> board = wb.Dashboard(sweep)                       # a Sweep, or the Analysis it returned
@@ -19,9 +19,10 @@ from workbench.lazy import lazy_names
 if TYPE_CHECKING:
     from workbench.dashboard.board import Dashboard
     from workbench.dashboard.report import write_report
+    from workbench.dashboard.tune_report import write_tune_report
 
-_HOME = {"Dashboard": "board", "write_report": "report"}
+_HOME = {"Dashboard": "board", "write_report": "report", "write_tune_report": "tune_report"}
 
-__all__ = ["Dashboard", "write_report"]
+__all__ = ["Dashboard", "write_report", "write_tune_report"]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

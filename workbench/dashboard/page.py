@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
 from workbench.dashboard import data, figures, theme
 from workbench.dashboard.figures._parts import interval_text
@@ -40,7 +41,7 @@ def context(analysis: Analysis) -> dict[str, Any]:
         "others": [sections[metric] for metric in metrics if metric not in (*stated, *quality)],
         "absent": [metric_name(metric) for metric in (*stated, *quality) if metric not in sections],
         "floors": [_floor(metric, floor.effect, floor.width) for metric, floor in analysis.floors.items()],
-        "environment": list(_flat(analysis.environment)),
+        "environment": list(flat(analysis.environment)),
         "definitions": [(metric, axis_title(metric), text) for metric, text in analysis.definitions.items()],
         "symbols": SYMBOLS,
         "reference": data.reference_of(analysis),
@@ -118,8 +119,11 @@ def _section(analysis: Analysis, metric: str, index: int) -> dict[str, Any]:
 
 
 def _figure(analysis: Analysis, metric: str, name: str, identifier: str) -> dict[str, Any]:
-    """A figure for the page: title and caption become text of the page, so that they wrap and can be read aloud."""
-    figure = figures.draw(name, analysis, metric)
+    return figure_item(figures.draw(name, analysis, metric), name, identifier)
+
+
+def figure_item(figure: go.Figure, name: str, identifier: str) -> dict[str, Any]:
+    """A figure for a page: title and caption become text of the page, so that they wrap and can be read aloud."""
     spec = json.loads(figure.to_json())
     layout = spec["layout"]
     meta = layout.pop("meta")
@@ -147,14 +151,14 @@ def templates() -> dict[str, Any]:
     return {mode: theme.template(mode).to_plotly_json() for mode in ("light", "dark")}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
     """Nested environment facts as rows."""
     for key, value in values.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{name} / ")
+            yield from flat(value, f"{name} / ")
         elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
-            yield from _flat({f"{key} {index}": item for index, item in enumerate(value)}, prefix)
+            yield from flat({f"{key} {index}": item for index, item in enumerate(value)}, prefix)
         elif isinstance(value, list | tuple):
             yield name, ", ".join(show(item) for item in value) or "none"
         else:

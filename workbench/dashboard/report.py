@@ -50,7 +50,19 @@ def render(analysis: Analysis) -> str:
     context = page.context(analysis)
     sections = (*context["objectives"], *context["quality"], *context["others"])
     specs = {figure["id"]: figure.pop("spec") for section in sections for figure in section["figures"]}
-    document = _template().render(
+    return document("report.html", context, specs, page.download(analysis))
+
+
+def document(template: str, context: dict[str, Any], specs: dict[str, Any], data: dict[str, Any]) -> str:
+    """One HTML document with everything in it.
+
+    Args:
+        template: a file of this package.
+        context: what the template asks for.
+        specs: element id → figure, as :func:`workbench.dashboard.page.figure_item` makes it.
+        data: what the page's table shows and its buttons save: ``name``, ``columns``, ``runs`` and more; JSON values.
+    """
+    text = _template(template).render(
         context,
         styles=Markup(_asset("report.css")),  # noqa: S704 - files of this package, not input
         plotly=Markup(get_plotlyjs()),  # noqa: S704
@@ -59,11 +71,11 @@ def render(analysis: Analysis) -> str:
         payloads={
             "figures": embedded(specs),
             "templates": embedded(page.templates()),
-            "data": embedded(page.download(analysis)),
+            "data": embedded(data),
         },
     )
     # A lone surrogate in a name cannot be written as UTF-8.
-    return document.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()
 
 
 def embedded(value: Any) -> Markup:
@@ -76,11 +88,11 @@ def embedded(value: Any) -> Markup:
     return Markup(text.translate(_ESCAPES))  # noqa: S704 - escaped one line above
 
 
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(_asset("report.html"))
+    return environment.from_string(_asset(name))
 
 
 @cache

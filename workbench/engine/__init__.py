@@ -11,19 +11,43 @@ from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.engine.baseline import BaselineEngine
+    from workbench.engine.divergence import Divergence, Side, compare_settings
+    from workbench.engine.kv_guard import guard_kv
+    from workbench.engine.kv_report import KvGuard, KvOption
     from workbench.engine.loading import load
     from workbench.engine.sampling_presets import presets
     from workbench.engine.template import ChatTemplate
     from workbench.engine.tuned import TunedEngine
+    from workbench.engine.worker.engine import ProcessEngine
 
 _HOME = {
     "BaselineEngine": "baseline",
     "ChatTemplate": "template",
+    "Divergence": "divergence",
+    "KvGuard": "kv_report",
+    "KvOption": "kv_report",
+    "ProcessEngine": "worker.engine",
+    "Side": "divergence",
     "TunedEngine": "tuned",
+    "compare_settings": "divergence",
+    "guard_kv": "kv_guard",
     "load": "loading",
     "presets": "sampling_presets",
 }
 
-__all__ = ["BaselineEngine", "ChatTemplate", "TunedEngine", "load", "presets"]
+__all__ = [
+    "BaselineEngine",
+    "ChatTemplate",
+    "Divergence",
+    "KvGuard",
+    "KvOption",
+    "ProcessEngine",
+    "Side",
+    "TunedEngine",
+    "compare_settings",
+    "guard_kv",
+    "load",
+    "presets",
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -15,10 +15,14 @@ from workbench.engine.ticket import Listener, Ticket, TicketStream, stream_async
 from workbench.errors import InvalidSettings
 from workbench.interfaces import Chunk, Completion, Engine, Message, Prompt, Request
 from workbench.models import ModelFile
+from workbench.models.profiles import Profile
 
 
 class LocalEngine(abc.ABC):
     """The calls of :class:`workbench.interfaces.Engine` in terms of :meth:`_submit`."""
+
+    profile: Profile | None = None
+    """The tuned profile it was loaded with (:func:`workbench.load`); ``None``: defaults and explicit settings only."""
 
     @abc.abstractmethod
     def _submit(self, request: Request, listener: Listener | None = None) -> Ticket:

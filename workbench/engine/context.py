@@ -81,6 +81,10 @@ class Context:
         """Compute the batch; returns ``llama_decode``'s code (0: fine). Releases the GIL."""
         return int(self._lib.llama_decode(self.raw, self.batch.sealed()))
 
+    def wait(self) -> None:
+        """Return once the last decode is done; on a CPU it is."""
+        self._lib.llama_synchronize(self.raw)
+
     def keep_prefix(self, sequence: int, tokens: int) -> bool:
         """Drop what a sequence holds beyond its first ``tokens``; False: not possible, so nothing of it is left."""
         if self._lib.llama_memory_seq_rm(self._memory, sequence, tokens, -1):

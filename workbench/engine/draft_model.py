@@ -8,6 +8,8 @@ Knows the small model only: whether a draft pays is the gate's to say, whether i
 from __future__ import annotations
 
 import ctypes
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +20,7 @@ from workbench.engine.library import library
 from workbench.engine.sampler import logits_view
 from workbench.engine.vocabulary import Vocabulary
 from workbench.engine.weights import Weights
-from workbench.errors import DecodeError, InvalidSettings
+from workbench.errors import DecodeError, InvalidSettings, OutOfMemory
 from workbench.settings import EngineSettings
 
 MIN_PROBABILITY = 0.75
@@ -29,6 +31,12 @@ _PADDING = 128
 
 _SAMPLE = 1024
 """Tokens whose texts are compared."""
+
+_FEW = 12
+"""Tokens a request has usually said since its last draft; reading more is catching up, not guessing."""
+
+_WINDOW = 31
+"""Times of guesses that count."""
 
 
 def check_same_vocabulary(target: Vocabulary, draft: Vocabulary) -> None:
@@ -57,15 +65,16 @@ class ModelDrafter:
     """Drafts for one request. Implements :class:`workbench.engine.drafting.Drafter`; made by :class:`DraftPool`.
 
     Attributes:
-        slot: its sequence in the pool's context.
+        slot: what its engine calls the request's place.
+        sequence: its sequence id in the pool's context.
         history: what is certain.
         cells: tokens whose KV the pool's context holds; guesses that were wrong are found out at the next draft.
         agreed: leading tokens that ``cells`` and ``history`` are known to share.
         idle: nobody drafts here any more; the cells stay until their room is needed.
     """
 
-    def __init__(self, pool: DraftPool, slot: int, cells: list[int]) -> None:
-        self._pool, self.slot, self.cells = pool, slot, cells
+    def __init__(self, pool: DraftPool, slot: int, sequence: int, cells: list[int]) -> None:
+        self._pool, self.slot, self.sequence, self.cells = pool, slot, sequence, cells
         self.history: list[int] = []
         self.agreed = 0
         self.idle = False
@@ -93,6 +102,10 @@ class ModelDrafter:
         while self.agreed < limit and self.cells[self.agreed] == self.history[self.agreed]:
             self.agreed += 1
 
+    def forget(self) -> None:
+        """Nothing of it is in the context any more."""
+        self.cells, self.agreed = [], 0
+
 
 class DraftPool:
     """The draft model's context, one sequence a slot. Engine thread only.
@@ -100,8 +113,8 @@ class DraftPool:
     Args:
         weights: the draft model; must outlive the pool.
         target: vocabulary of the model that decides.
-        settings: of the engine; batch, threads and devices are taken from them.
-        n_ctx: tokens it can hold, all sequences together.
+        settings: of the engine; batch, threads, devices and ``n_seq_max``, the requests that draft at the same time.
+        n_ctx: tokens it can hold at first, all sequences together; it grows with the need as far as there is memory.
         min_probability: a guess the draft model gives less than this is not made, and the draft ends before it.
 
     Raises:
@@ -126,6 +139,8 @@ class DraftPool:
         self._n_target = target.size
         self._row: Any = ctypes.c_float * weights.vocabulary.size
         self._drafters: dict[int, ModelDrafter] = {}
+        self._guess_times: deque[float] = deque(maxlen=_WINDOW)
+        self._may_grow = True
         # One buffer for all: a slot that does not draft leaves its room to the others.
         self._settings = settings.replace(speculation="off", draft_model=None, kv_unified=True, n_ctx=None)
         self._context = Context(weights, self._settings, n_ctx)
@@ -135,10 +150,21 @@ class DraftPool:
         """Tokens the context holds."""
         return self._context.n_ctx
 
+    @property
+    def guess_s(self) -> float:
+        """Seconds one guess takes, the median of the last; 0 before the first. Reading a prompt is no part of it."""
+        times = sorted(self._guess_times)
+        return times[(len(times) - 1) // 2] if times else 0.0
+
     def drafter_for(self, slot: int) -> ModelDrafter:
-        """A drafter for a new request in ``slot``; what the slot held before is reused as far as the text agrees."""
-        before = self._drafters.get(slot)
-        drafter = ModelDrafter(self, slot, before.cells if before else [])
+        """A drafter for a new request in ``slot``; what the slot held before is reused as far as the text agrees.
+
+        Raises:
+            InvalidSettings: ``n_seq_max`` requests are drafting already.
+        """
+        before = self._drafters.pop(slot, None)
+        sequence = self._free_sequence() if before is None else before.sequence
+        drafter = ModelDrafter(self, slot, sequence, before.cells if before else [])
         self._drafters[slot] = drafter
         return drafter
 
@@ -158,22 +184,47 @@ class DraftPool:
             DecodeError: llama.cpp failed; the pool has forgotten its KV and can go on.
         """
         drafts: dict[int, list[int]] = {slot: [] for slot in wanted}
+        self._see_to_room(wanted)
         ready = self._catch_up({slot: most for slot, most in wanted.items() if most > 0})
         while ready:
             ready = self._guess(ready, wanted, drafts)
         return drafts
 
-    def grow(self, n_ctx: int) -> None:
-        """A context of ``n_ctx`` tokens; what it held is computed again when it is next needed."""
-        self._context.free()
-        for drafter in self._drafters.values():
-            drafter.cells, drafter.agreed = [], 0
-        self._context = Context(self.weights, self._settings, n_ctx)
-
     def free(self) -> None:
         """Give the context back. Idempotent."""
         self._context.free()
         self._drafters = {}
+
+    # -- room ----------------------------------------------------------------------------------------------------
+
+    def _free_sequence(self) -> int:
+        """A sequence id nobody has; else that of the request that ended first."""
+        taken = {drafter.sequence for drafter in self._drafters.values()}
+        for sequence in range(self._settings.n_seq_max):
+            if sequence not in taken:
+                return sequence
+        for slot, drafter in self._drafters.items():
+            if drafter.idle:
+                self._context.drop(drafter.sequence)
+                del self._drafters[slot]
+                return drafter.sequence
+        raise InvalidSettings(f"{len(taken)} requests draft at once already. Raise n_seq_max.")
+
+    def _see_to_room(self, wanted: Mapping[int, int]) -> None:
+        """Grow if the requests that draft need it; what the context held is computed again as it is needed."""
+        busy = [drafter for drafter in self._drafters.values() if not drafter.idle]
+        need = sum(len(drafter.history) + wanted.get(drafter.slot, 0) for drafter in busy)
+        if need <= self._context.n_ctx or not self._may_grow:
+            return
+        try:
+            larger = Context(self.weights, self._settings, 1 << need.bit_length())
+        except OutOfMemory:
+            self._may_grow = False  # who does not fit goes without drafts
+            return
+        self._context.free()
+        self._context = larger
+        for drafter in self._drafters.values():
+            drafter.forget()
 
     # -- catching up ---------------------------------------------------------------------------------------------
 
@@ -190,14 +241,14 @@ class DraftPool:
                 last = self._feed(drafter, batch.room)
                 if last is not None:
                     ready[drafter.slot] = last
-        self._decode()
+        self._decode(len(ready) if batch.size <= _FEW * max(1, len(ready)) else 0)
         return ready
 
     def _rewind(self, drafter: ModelDrafter) -> None:
         """Drop cells that turned out wrong."""
         drafter.settle()
         if len(drafter.cells) > drafter.agreed:
-            if not self._context.keep_prefix(drafter.slot, drafter.agreed):
+            if not self._context.keep_prefix(drafter.sequence, drafter.agreed):
                 drafter.agreed = 0  # recurrent models cannot go back
             del drafter.cells[drafter.agreed :]
 
@@ -214,8 +265,8 @@ class DraftPool:
                 return True
             if other.idle and other.cells:
                 used -= len(other.cells)
-                self._context.drop(other.slot)
-                other.cells, other.agreed = [], 0
+                self._context.drop(other.sequence)
+                other.forget()
         return used + need <= self._context.n_ctx
 
     def _feed(self, drafter: ModelDrafter, room: int) -> int | None:
@@ -223,7 +274,7 @@ class DraftPool:
         begin = drafter.agreed
         piece = drafter.history[begin : begin + room]
         complete = begin + len(piece) == len(drafter.history)
-        last = self._context.batch.add_run(piece, begin, drafter.slot, logits="last" if complete else "none")
+        last = self._context.batch.add_run(piece, begin, drafter.sequence, logits="last" if complete else "none")
         drafter.cells.extend(piece)
         return last if complete else None
 
@@ -242,10 +293,10 @@ class DraftPool:
                 continue
             drafts[slot].append(token)
             if len(drafts[slot]) < wanted[slot]:
-                cells = self._drafters[slot].cells
-                going[slot] = batch.add_token(token, len(cells), slot)
-                cells.append(token)
-        self._decode()
+                drafter = self._drafters[slot]
+                going[slot] = batch.add_token(token, len(drafter.cells), drafter.sequence)
+                drafter.cells.append(token)
+        self._decode(len(going))
         return going
 
     def _likeliest(self, index: int) -> int | None:
@@ -257,12 +308,17 @@ class DraftPool:
         probability = 1.0 / float(np.exp(logits - logits[token]).sum())
         return token if probability >= self.min_probability else None
 
-    def _decode(self) -> None:
+    def _decode(self, guesses: int) -> None:
+        """Compute the batch; ``guesses``: how many it is for, 0 where its time says nothing about one."""
         if not self._context.batch.size:
             return
+        started = time.perf_counter()
         code = self._context.decode()
+        self._lib.llama_synchronize(self._context.raw)  # on a GPU a decode returns before it is done
+        if guesses:
+            self._guess_times.append((time.perf_counter() - started) / guesses)
         if code:
             self._context.clear()
             for drafter in self._drafters.values():
-                drafter.cells, drafter.agreed = [], 0
+                drafter.forget()
             raise DecodeError(code, "The draft model failed; what it held is forgotten.")

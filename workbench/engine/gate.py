@@ -113,16 +113,17 @@ class Gate:
     def could_gain(self, base_tokens: int, draft_cost_s: float = 0.0) -> bool:
         """Whether drafting could pay in a step of ``base_tokens`` if every guess were right, or nobody knows yet.
 
-        Cheap to ask before a drafter is: under load it cannot, and no evidence has to be looked for.
+        Cheap to ask before a drafter is: under load it cannot, and no evidence has to be looked for. If not, the step
+        is taken to be plain: :meth:`observe` may follow without :meth:`choose`.
         """
-        base = max(1, base_tokens)
-        plain = self._costs.seconds(base)
+        self._base, self._draft_cost_s, self._chosen = max(1, base_tokens), draft_cost_s, 0
+        plain = self._costs.seconds(self._base)
         if plain is None:
             return False
-        if not self._costs.settled_above(base):
+        if not self._costs.settled_above(self._base) or self._best(1.0, self._draft_max, plain):
             return True
-        self._base, self._draft_cost_s = base, draft_cost_s
-        return self._best(1.0, self._draft_max, plain) > 0
+        self._passed_hopeless += 1
+        return self._passed_hopeless >= _HOPELESS_WAIT  # now and then it is worth a look
 
     def observe(self, evidence: int, drafted: int, accepted: int) -> None:
         """What became of the step chosen last.
@@ -132,6 +133,7 @@ class Gate:
             drafted: tokens that were drafted; may be fewer than chosen.
             accepted: how many of them, from the first on, were right.
         """
+        chosen, self._chosen = self._chosen, 0
         self.steps += 1
         self.drafted += drafted
         self.accepted += accepted
@@ -141,7 +143,7 @@ class Gate:
         if plain is None:
             return
         took = self._seconds(drafted)
-        if drafted < self._chosen:
+        if drafted < chosen:
             took += self._draft_cost_s  # the guess that was not good enough
         self._spent_s += took
         self._plain_s += plain * (1 + accepted)

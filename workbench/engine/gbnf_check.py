@@ -107,13 +107,19 @@ def _rules_inside(node: Node) -> int:
 
 
 def _fixpoint(rules: Rules, leaf: Callable[[set[str], Node], bool]) -> set[str]:
-    """The rules that satisfy ``leaf`` in the end, found by going round until nothing changes."""
+    """The rules that satisfy ``leaf`` in the end; a rule is looked at again when one it uses is found."""
+    users: dict[str, list[str]] = {}
+    for name, rule in rules.items():
+        for used in {node.name for node in nodes(rule) if isinstance(node, Ref)}:
+            users.setdefault(used, []).append(name)
     found: set[str] = set()
-    while True:
-        new = {name for name in rules.keys() - found if holds(rules[name], partial(leaf, found))}
-        if not new:
-            return found
-        found |= new
+    waiting = list(rules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and holds(rules[name], partial(leaf, found)):
+            found.add(name)
+            waiting += users.get(name, [])
+    return found
 
 
 def _check_ends(rules: Rules) -> None:

@@ -3,7 +3,9 @@
 Knows divergences and bytes, not speed: a smaller cache can be slower or faster (``workbench.engine.limits``). All is
 measured against the cache it would replace, f16/f16 under the same settings. A quantised V cache needs flash attention,
 which rounds differently all by itself; so where the settings run without it, flash attention alone is measured as well,
-and each cache that needs it also against f16/f16 *with* flash attention. Runs in the caller's thread.
+and each cache that needs it also against f16/f16 *with* flash attention. The noise floor is measured with f32/f32, a
+finer cache: the kernels of quantised weights round activations, so any change, for the better too, flips near-ties.
+Runs in the caller's thread.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from workbench.engine.context import Context
 from workbench.engine.divergence import WINDOW, Divergence, agreements, plan_windows, text_tokens, window_settings
-from workbench.engine.kv_report import KvGuard, KvOption, Rule, Verdict
+from workbench.engine.kv_report import FLOOR, KvGuard, KvOption, Rule, Verdict
 from workbench.engine.weights import Weights
 from workbench.engine.windows import Window
 from workbench.errors import ModelLoadError, OutOfMemory, SettingAdjusted, UsageError
@@ -30,14 +32,14 @@ DEFAULT_TYPES = ("q8_0", "q8_0/f16", "q8_0/q5_1", "q8_0/q4_0", "q5_1", "q4_0")
 
 LIMIT_TOKENS = 4096
 
-_FULL = "f16"
+_FULL, _FINER = "f16", "f32"
 
 
 def guard_kv(
     model: ModelFile | str | Path,
     text: str | Sequence[int],
     *,
-    types: Sequence[str] = DEFAULT_TYPES,
+    types: Sequence[str] | None = None,
     min_same_top: float = 0.99,
     settings: EngineSettings | None = None,
     window: int = WINDOW,
@@ -55,7 +57,7 @@ def guard_kv(
     Args:
         model: a model, its name, or the path of a GGUF.
         text: text like that it will be used on, or tokens of it.
-        types: caches to try: "q8_0" for K and V, "q8_0/f16" for K and V apart.
+        types: caches to try: "q8_0" for K and V, "q8_0/f16" for K and V apart; ``None``: six from q8_0 to q4_0.
         min_same_top: least rate of tokens where both have the same most probable one, above 0 and at most 1.
         settings: what else it runs with; ``None``: all chosen by the engine. Its ``type_k`` and ``type_v`` are ignored.
         window: tokens computed together: how far the caches are read back at most.
@@ -72,7 +74,7 @@ def guard_kv(
     if not 0 < min_same_top <= 1:
         raise UsageError(f"min_same_top is a rate above 0 and at most 1, not {min_same_top}.")
     rule = Rule(min_same_top, certain)
-    wanted = [kv_types(one) for one in types]
+    wanted = [kv_types(one) for one in (DEFAULT_TYPES if types is None else types)]
     file = resolve(model)
     base = (settings or EngineSettings()).replace(type_k=_FULL, type_v=_FULL)
     check_fits(file, window_settings(base), window)
@@ -134,13 +136,14 @@ class _Bench:
         self._full_bytes = self._bytes_per_token(base)
 
     def measure(self, wanted: Sequence[tuple[str, str]], rule: Rule) -> list[KvOption]:
-        """The reference, flash attention alone where that is a change, then every cache that was asked for."""
-        asked = [pair for pair in dict.fromkeys(wanted) if pair != (_FULL, _FULL)]
+        """The reference, the noise floor, flash attention alone where that is a change, then what was asked for."""
+        asked = [pair for pair in dict.fromkeys(wanted) if pair not in ((_FULL, _FULL), (_FINER, _FINER))]
         with ExitStack() as stack:
             reference = self._context(stack, self._base)
             flashed = None if reference.settings.flash_attn else self._trial(stack, _FULL, _FULL, flash_attn=True)
             against = [reference, *([flashed.context] if flashed and flashed.context else [])]
-            options, trials = [self._reference(reference)], [flashed] if flashed else []
+            floor = self._trial(stack, _FINER, _FINER, flash_attn=self._base.flash_attn)
+            options, trials = [self._reference(reference)], [floor, *([flashed] if flashed else [])]
             while trials or asked:
                 with ExitStack() as group:
                     trials += self._open_some(group, asked)
@@ -206,7 +209,8 @@ class _Bench:
                 continue
             at = contexts.index(trial.context)
             total, own = found[0, at], found[_own(against, trial.context), at]
-            options.append(self._option(trial, total, own, rule.judge(total, own)))
+            judged = FLOOR if trial.type_k == trial.type_v == _FINER else rule.judge(total, own)
+            options.append(self._option(trial, total, own, judged))
         return options
 
     def _divergences(

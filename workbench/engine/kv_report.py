@@ -12,7 +12,9 @@ from workbench.settings import UNQUANTISED_KV_TYPES, EngineSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-Verdict = Literal["reference", "pass", "refused", "not possible"]
+Verdict = Literal["reference", "floor", "pass", "refused", "not possible"]
+
+FLOOR: tuple[Verdict, str] = ("floor", "a finer cache than the reference: what it changes is rounding, not loss")
 
 _Z = 1.959964
 """Standard normal quantile of the 95 % interval."""
@@ -53,14 +55,15 @@ class Rule:
         """
         if not math.isfinite(total.kl_mean):
             return "refused", "the model's predictions are not finite numbers with it"
-        if self._passes(total):
+        if self.passes(total):
             return (
                 "pass",
                 f"same-top {_percent(total.same_top)}, lower end of its interval {_percent(total.same_top_low)}",
             )
         return "refused", self._why(total) + self._whose(total, own)
 
-    def _passes(self, found: Divergence) -> bool:
+    def passes(self, found: Divergence) -> bool:
+        """Whether the limit is met."""
         return (found.same_top_low if self.certain else found.same_top) >= self.min_same_top
 
     def _why(self, found: Divergence) -> str:
@@ -80,7 +83,7 @@ class Rule:
         return math.ceil(_Z**2 * limit * (1 - limit) / above**2) if above > 0 else None
 
     def _whose(self, total: Divergence, own: Divergence) -> str:
-        if own is total or not self._passes(own):
+        if own is total or not self.passes(own):
             return ""
         return f" (of which flash attention has its part: against f16/f16 with it the rate is {_percent(own.same_top)})"
 
@@ -97,7 +100,7 @@ class KvOption:
         saved: share of the reference's bytes it saves, 0 to 1; negative for a larger cache.
         divergence: from the reference, flash attention included where it needs it; ``None``: there is none.
         own: from f16/f16 with the same flash attention: what the types alone do.
-        verdict: "reference", "pass", "refused" or "not possible".
+        verdict: "reference", "floor" (f32/f32, the noise floor), "pass", "refused" or "not possible".
         reason: why, in words.
     """
 
@@ -149,6 +152,11 @@ class KvGuard:
         return self.options[0]
 
     @property
+    def floor(self) -> Divergence | None:
+        """What f32/f32 changes: a cache that changes no more is not told apart from rounding by this text."""
+        return next((one.divergence for one in self.options if one.verdict == "floor"), None)
+
+    @property
     def recommendation(self) -> KvOption:
         """The smallest cache that passes, the most faithful of equally small ones; the reference if none is smaller."""
         passed = [one for one in self.options if one.verdict == "pass" and one.saved > 0]
@@ -182,7 +190,15 @@ class KvGuard:
         reasons = [
             f"  {_name(one)}: {one.reason}" for one in self.options if one.verdict in ("refused", "not possible")
         ]
-        return "\n".join([head, "", *lines, "", *reasons, self._advice()])
+        return "\n".join([head, "", *lines, "", *reasons, *self._floor_note(), self._advice()])
+
+    def _floor_note(self) -> list[str]:
+        if self.floor is None or self.rule.passes(self.floor):
+            return []
+        return [
+            f"Noise floor: f32/f32, a finer cache, keeps only {_percent(self.floor.same_top)} of the choices (KL "
+            f"{self.floor.kl_mean:.5f}), so here the limit asks for more than the model's own rounding allows.",
+        ]
 
     def _advice(self) -> str:
         chosen = self.recommendation

@@ -49,7 +49,9 @@ def apply_profile(
     except InvalidSettings as error:
         _log.info("The profile of %s is left out: with the settings given it makes no sense (%s)", file.name, error)
         return file, plain, None
-    _log.info("%s is loaded with its tuned profile. %s", file.name, profile)
+    # another file answers differently: that may not pass unseen, where other threads or batches may
+    level = logging.INFO if profile.file is None else logging.WARNING
+    _log.log(level, "%s is loaded with its tuned profile (profile=False: without). %s", file.name, profile)
     return profile.model_file(file), merged, profile
 
 

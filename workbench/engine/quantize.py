@@ -142,10 +142,19 @@ def _elements(shape: tuple[int, ...]) -> int:
     return count
 
 
-def _ftype(type: str) -> int:  # noqa: A002
-    """``enum llama_ftype`` by name."""
+def check_type(type: str) -> None:  # noqa: A002
+    """Refuse a type nobody knows.
+
+    Raises:
+        UnknownName: lists the known ones.
+    """
     if type not in BITS:
         raise UnknownName("quantisation", type, BITS)
+
+
+def _ftype(type: str) -> int:  # noqa: A002
+    """``enum llama_ftype`` by name."""
+    check_type(type)
     from llama_cpp import llama_cpp
 
     return int(getattr(llama_cpp, f"LLAMA_FTYPE_{'ALL' if type == 'F32' else 'MOSTLY'}_{type}"))

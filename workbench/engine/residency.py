@@ -22,6 +22,9 @@ from workbench.interfaces import Receipt
 IDLE_CELLS = 256
 """Idle cells that may lie beside running sequences on a CPU: one step of llama.cpp's padding."""
 
+WORTH_SHARING = 8
+"""Tokens below which no copy is made: nearly all prompts have a first token in common."""
+
 _NOTHING_HELD = "no kept sequence begins like this prompt"
 
 
@@ -57,12 +60,13 @@ class Residency:
     @property
     def used(self) -> int:
         """KV cells in use."""
-        return self._cells.used
+        return self._settled.used
 
     @property
     def used_by_running(self) -> int:
         """KV cells that would stay in use if every idle sequence left; at most too many."""
-        return self._cells.used - sum(self._cells.own(slot.index) for slot in self.slots if not slot.busy)
+        cells = self._settled
+        return cells.used - sum(cells.own(slot.index) for slot in self.slots if not slot.busy)
 
     def bind(self, context: Context) -> None:
         """Go on with a context that holds nothing."""
@@ -103,8 +107,6 @@ class Residency:
             self.forget()
         elif luggage.whole is None:
             self._cells.clear()
-            for slot in self.slots:
-                self._cells.extend(slot.index, len(slot.tokens))
         return ok
 
     def forget(self) -> None:
@@ -153,13 +155,15 @@ class Residency:
             return "reuse was not asked for, or the prompt is one token"
         if kept is not None:
             return "the kept state could not be brought back"
-        if shared:
+        if shared >= WORTH_SHARING:
             return "the model cannot go back to the middle of what it holds"
         return _NOTHING_HELD + (" (some had to leave for want of room)" if self._evicted else "")
 
     def _from_context(self, source: Slot, shared: int) -> tuple[Slot | None, Receipt | None]:
         """Go on in ``source``, or in a copy of its beginning where it runs or its end is worth keeping."""
         tail = len(source.tokens) - shared
+        if shared < WORTH_SHARING and (source.busy or tail >= WORTH_KEEPING):
+            return None, None
         if not source.busy and tail < WORTH_KEEPING:
             return self._cut(source, shared)
         target = self._vacant(source)
@@ -185,9 +189,7 @@ class Residency:
             context.drop(target.index)
             return False
         if context.unified:
-            self._cells.share(source.index, target.index, tokens)
-        else:
-            self._cells.extend(target.index, tokens)
+            self._settled.share(source.index, target.index, tokens)
         target.tokens = source.tokens[:tokens]
         return True
 
@@ -201,7 +203,6 @@ class Residency:
         if not self.tiers.bring_back(kept, self._context, slot.index):
             return None, None
         slot.tokens = list(kept.tokens)
-        self._cells.extend(slot.index, len(slot.tokens))
         self.truncate(slot, kept.shared)
         if len(slot.tokens) != kept.shared or not self._context.continues_at(slot.index, kept.shared):
             self.drop(slot)
@@ -229,24 +230,12 @@ class Residency:
 
     # -- what happens to sequences ---------------------------------------------------------------------------------
 
-    def extend(self, slot: Slot, tokens: Iterable[int], count: int) -> None:
-        """``count`` tokens were put into the batch for a sequence."""
-        slot.tokens.extend(tokens)
-        self._cells.extend(slot.index, count)
-
-    def append(self, slots: list[Slot], tokens: list[int]) -> None:
-        """One token each was put into the batch."""
-        extend = self._cells.extend
-        for slot, token in zip(slots, tokens, strict=True):
-            slot.tokens.append(token)
-            extend(slot.index, 1)
-
     def truncate(self, slot: Slot, tokens: int) -> None:
         """Keep the first ``tokens`` tokens of a sequence; all go where the model cannot go back."""
         if len(slot.tokens) <= tokens:
             return
         kept = tokens if self._context.keep_prefix(slot.index, tokens) else 0
-        self._cells.truncate(slot.index, kept)
+        self._settled.truncate(slot.index, kept)
         del slot.tokens[kept:]
         slot.kept = min(slot.kept, kept)
 
@@ -254,17 +243,16 @@ class Residency:
         """Forget a sequence."""
         if self.context is not None:
             self.context.drop(slot.index)
-        self._cells.drop(slot.index)
+        self._settled.drop(slot.index)
         slot.tokens, slot.kept = [], 0
 
     def shift(self, slot: Slot, keep: int, discard: int) -> bool:
         """Forget ``discard`` tokens after the first ``keep``; False: the model cannot, or others share the cells."""
-        shared = self._cells.length(slot.index) - self._cells.own(slot.index)
+        cells = self._settled
+        shared = cells.length(slot.index) - cells.own(slot.index)
         if shared > keep or not self._context.shift(slot.index, keep, discard):
             return False
-        rest = len(slot.tokens) - keep - discard
-        self._cells.truncate(slot.index, keep)
-        self._cells.extend(slot.index, rest)
+        cells.truncate(slot.index, keep)  # what follows is counted again when it is next asked for
         del slot.tokens[keep : keep + discard]
         return True
 
@@ -292,7 +280,7 @@ class Residency:
 
     def make_room(self, need: int, capacity: int, besides: Iterable[Slot] = ()) -> bool:
         """Let idle sequences leave, least recently used first, until ``need`` more cells fit into ``capacity``."""
-        if self._cells.used + need <= capacity:
+        if self._settled.used + need <= capacity:
             return True
         stay = {slot.index for slot in besides}
         idle = [s for s in self.slots if s.tokens and not s.busy and s.index not in stay]
@@ -308,7 +296,7 @@ class Residency:
         if context is None or not context.unified or context.settings.n_gpu_layers or not self.tiers.on:
             return
         idle = sorted((s for s in self.slots if s.tokens and not s.busy), key=lambda slot: slot.used)
-        cells = sum(self._cells.own(slot.index) for slot in idle)
+        cells = sum(self._settled.own(slot.index) for slot in idle)
         for slot in idle:
             if cells <= IDLE_CELLS:
                 return
@@ -332,6 +320,16 @@ class Residency:
                 and self.tiers.write(slot.tokens, self._context, slot.index, wait=wait)
             ):
                 slot.kept = len(slot.tokens)
+
+    @property
+    def _settled(self) -> CellLedger:
+        """The ledger, brought up to date: running sequences only append to their tokens, which is cheaper a step."""
+        cells = self._cells
+        for slot in self.slots:
+            fresh = len(slot.tokens) - cells.length(slot.index)
+            if fresh > 0:
+                cells.extend(slot.index, fresh)
+        return cells
 
     @property
     def _context(self) -> Context:

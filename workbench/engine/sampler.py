@@ -3,8 +3,8 @@
 Plain greedy needs no chain: the largest logit is found in the logits where they lie (about 8 µs for 49k tokens, against
 70 µs for building llama.cpp's candidate list). Ties go to the lower id either way.
 
-Under a constraint a token is drawn as if there were none, and only if it may not follow, drawn again from those that may
-(`common/sampling.cpp`, ``common_sampler_sample``): most tokens cost one look instead of one for each of the vocabulary.
+Under a constraint a token is drawn as if there were none, and only if it may not follow, drawn again from those that
+may (`common/sampling.cpp`, ``common_sampler_sample``): most tokens cost one look, not one for each of the vocabulary.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def logits_view(pointer: Any, shape: Any) -> FloatArray:
 
 _NEVER = float("-inf")
 _HEAD = 64
-"""Likeliest tokens that greedy drawing looks through before it asks for the whole vocabulary."""
+"""Likeliest tokens, at least, among which the next is looked for before the whole vocabulary is asked."""
 
 
 class Sampler:
@@ -64,7 +64,12 @@ class Sampler:
         self._window = _penalty_window(sampling)
         self._whole = constraint is None
         self._state = ConstraintState(constraint, vocabulary) if constraint else None
-        self._banned = [*self._forbidden.tolist(), *(t for t, bias in sampling.logit_bias.items() if bias == _NEVER)]
+        if constraint:
+            self._needed = _kept_first(sampling)
+            self._everything = np.arange(vocabulary.size, dtype=np.int32)
+            self._usable = np.ones(vocabulary.size, np.bool_)
+            self._usable[self._forbidden] = False
+            self._usable[[token for token, bias in sampling.logit_bias.items() if bias == _NEVER]] = False
 
     @property
     def may_end(self) -> bool:
@@ -115,47 +120,58 @@ class Sampler:
 
     def _draw_constrained(self, state: ConstraintState, context: Any, index: int) -> int:
         logits = self._logits(context, index)
-        everything = np.arange(self._n_vocab, dtype=np.int32)
-        token = self._likeliest(logits) if self._chain is None else self._pick(logits, everything)
+        if self._chain is None:
+            token = self._likeliest(logits)
+        elif self._window:
+            token = self._pick(logits, self._everything)
+        else:  # quicker; it also tells the chain, which remembers nothing
+            token = int(self._lib.llama_sampler_sample(self._chain, context, index))
         if not state.allows(token):
-            token = self._draw_allowed(state, logits, everything)
-        if self._chain is not None:
+            token = self._draw_allowed(state, logits)
+        if self._window:
             self._lib.llama_sampler_accept(self._chain, token)
         state.accept(token)
         return token
 
-    def _draw_allowed(self, state: ConstraintState, logits: FloatArray, everything: npt.NDArray[np.int32]) -> int:
+    def _draw_allowed(self, state: ConstraintState, logits: FloatArray) -> int:
         """The token drawn from those that may follow."""
-        if self._chain is None:
-            found = self._in_head(state, logits)
-            if found is not None:
-                return found
-        allowed = everything[state.filter(everything)]
-        candidates = np.setdiff1d(allowed, self._banned)
-        while candidates.size:
-            token = self._pick(logits, candidates)
-            if state.allows(token):
-                return token
-            candidates = candidates[candidates != token]  # a byte that makes no character
+        head = self._head(state, logits)
+        token = None if head is None else self._pick_sure(state, logits, head)
+        if token is not None:
+            return token
+        allowed = state.filter(self._everything)
+        token = self._pick_sure(state, logits, self._everything[allowed & self._usable])
+        if token is not None:
+            return token
         if state.complete and state.end_token is not None:
             return state.end_token  # nothing else may follow, so it ends even with ignore_eos
         raise InvalidGrammar(
             "The constrained output has come to where no token of this model may follow: the grammar asks there for "
-            f"characters that it has no token for{', or logit_bias rules them out' if allowed.size else ''}. "
+            f"characters that it has no token for{', or logit_bias rules them out' if allowed.any() else ''}. "
             "Change the grammar."
         )
 
-    def _in_head(self, state: ConstraintState, logits: FloatArray) -> int | None:
-        """The likeliest token that may follow, if it is among the likeliest of all; else ``None``."""
-        if self._n_vocab <= _HEAD:
+    def _head(self, state: ConstraintState, logits: FloatArray) -> npt.NDArray[np.int32] | None:
+        """The likeliest tokens that may follow; ``None``: they are not surely among the likeliest of all.
+
+        Exact: it is only used where the chain begins by keeping the ``_needed`` likeliest of what it is given.
+        """
+        size = 4 * self._needed + _HEAD
+        if not self._needed or size >= self._n_vocab:
             return None
-        head = np.argpartition(logits, -_HEAD)[-_HEAD:]
-        least = logits[head].min()
-        for token in head[np.lexsort((head, -logits[head]))].tolist():
-            if logits[token] == least:  # its equals outside may have lower ids
-                return None
-            if token not in self._banned and state.allows(token):
-                return int(token)
+        head = np.argpartition(logits, -size)[-size:].astype(np.int32)
+        head = np.sort(head[logits[head] > logits[head].min()])  # equals of the least may lie outside
+        head = head[self._usable[head]]
+        head = head[state.filter(head)]
+        return head if head.size >= self._needed else None
+
+    def _pick_sure(self, state: ConstraintState, logits: FloatArray, candidates: npt.NDArray[np.int32]) -> int | None:
+        """One of the candidates; ``None``: each is a byte that makes no character here."""
+        while candidates.size:
+            token = self._pick(logits, candidates)
+            if state.allows(token):
+                return token
+            candidates = candidates[candidates != token]
         return None
 
     def _pick(self, logits: FloatArray, candidates: npt.NDArray[np.int32]) -> int:
@@ -239,6 +255,14 @@ def _plain_greedy(s: Sampling) -> bool:
     """Whether nothing but the largest logit counts."""
     untouched = s.repeat_penalty == 1.0 and not (s.frequency_penalty or s.presence_penalty or s.dry_multiplier)
     return s.greedy and untouched and not s.logit_bias
+
+
+def _kept_first(s: Sampling) -> int:
+    """How many of the likeliest tokens decide the draw, whatever the others are; 0: all may matter."""
+    if _plain_greedy(s):
+        return 1
+    untouched = s.repeat_penalty == 1.0 and not (s.frequency_penalty or s.presence_penalty or s.dry_multiplier)
+    return max(0, s.top_k) if untouched and not s.logit_bias and s.top_n_sigma <= 0 else 0
 
 
 def _penalty_window(s: Sampling) -> int:

@@ -11,28 +11,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from workbench.engine.admission import Admission
 from workbench.engine.context import Context
+from workbench.engine.headroom import Headroom
 from workbench.engine.lifecycle import Lifecycle
 from workbench.engine.queueing import WaitingLine
-from workbench.engine.sampler import Sampler
-from workbench.engine.sequence import Sequence, Slot, cancelled_unstarted, common_prefix
+from workbench.engine.sequence import Sequence, Slot, cancelled_unstarted
 from workbench.engine.speculation import Speculation
 from workbench.engine.tally import Tally
 from workbench.engine.ticket import Ticket
-from workbench.engine.tiers import WORTH_KEEPING
 from workbench.engine.weights import Weights
-from workbench.errors import ContextOverflow, DecodeError, OutOfMemory
+from workbench.errors import ContextOverflow, DecodeError
 from workbench.interfaces import EngineStats, FinishReason
 from workbench.settings import EngineSettings
 
 _PERSIST_AFTER_S = 1.0
 """Idle seconds after which finished sequences are written to disk: between two turns rather than during one."""
-
-ROOM_FOR_ANSWER = 256
-"""New tokens an open-ended request has room for at first when ``n_ctx`` is left open."""
-
-SURE_ROOM = 1024
-"""New tokens an open-ended request is sure of in a context of fixed size, if that is large enough."""
 
 
 class Scheduler:
@@ -53,7 +47,9 @@ class Scheduler:
         self._jobs: list[tuple[Callable[[], None], Callable[[Exception], None]]] = []
         self._speculation: Speculation | None = None
         if settings.speculation != "off" and not weights.recurrent:
-            self._speculation = Speculation(weights, settings, 256)
+            self._speculation = Speculation(weights, settings)
+        self._admission = Admission(weights, settings, self.life, self.running, self.tally, self._speculation)
+        self._headroom = Headroom(settings, self.life, self.running, self._admission.context_for, self._full)
 
     @property
     def busy(self) -> bool:
@@ -106,7 +102,8 @@ class Scheduler:
         made = self.tally.making_s
         try:
             self._drop_cancelled()
-            self._admit()
+            if not self._jobs:  # they run when nothing else does, so nothing new may start
+                self._admission.admit(self._waiting)
             if self.running:
                 computed = self._advance()
         except Exception as error:
@@ -125,7 +122,7 @@ class Scheduler:
 
     def borrow_slot(self, tokens: int) -> tuple[Context, Slot]:
         """For an exclusive job: a context for ``tokens`` and an emptied slot of it; release it afterwards."""
-        context = self._context_for(tokens, tokens)
+        context = self._admission.context_for(tokens, tokens)
         slot, _ = self.residency.place([], 0)
         self.residency.make_room(tokens, context.n_ctx, besides=(slot,))
         return context, slot
@@ -173,7 +170,7 @@ class Scheduler:
         for sequence in self.running:
             sequence.sampler.free()
             self.residency.release(sequence.slot, keep=False)
-        self.running = []
+        self.running.clear()
         if self._speculation is not None:
             self._speculation.free()
         self.life.close()
@@ -187,130 +184,15 @@ class Scheduler:
             ticket.end(cancelled_unstarted(ticket, self.weights.file.name, self.effective))
             self.tally.requests += 1
 
-    def _admit(self) -> None:
-        if self._jobs:
-            return  # they run when nothing else does, so nothing new may start
-        for ticket in self._waiting if len(self._waiting) else ():
-            if len(self.running) >= self.settings.n_seq_max:
-                return
-            if self._better_later(ticket):
-                continue
-            try:
-                if not self._start(ticket):
-                    return
-            except Exception as error:  # nothing was computed yet: the others and the KV cache are as they were
-                ticket.end(error)
-            self._waiting.remove(ticket)
-
-    def _better_later(self, ticket: Ticket) -> bool:
-        """Whether a running sequence is just computing more of this prompt than can be had now: wait, then share it."""
-        if not self._usable(ticket):
-            return False
-        coming = 0
-        for sequence in self.running:
-            if sequence.done < len(sequence.ticket.prompt):
-                shared = common_prefix(sequence.ticket.prompt, ticket.prompt)
-                if shared > sequence.done:
-                    coming = max(coming, shared)
-        return coming >= WORTH_KEEPING and coming - self.residency.held(ticket.prompt)[0] >= WORTH_KEEPING
-
-    def _usable(self, ticket: Ticket) -> int:
-        """Prompt tokens that may be reused; the last one is always computed: its logits are needed."""
-        return len(ticket.prompt) - 1 if self.settings.prefix_cache and ticket.request.cache_prompt else 0
-
-    def _start(self, ticket: Ticket) -> bool:
-        """Give a request a slot; False: it has to wait for cells that running sequences hold."""
-        prompt, limit = ticket.prompt, self.limit
-        capacity = limit if self.settings.n_ctx is None else self._share(ticket)
-        soon = min(len(prompt) + (ticket.request.max_tokens or ROOM_FOR_ANSWER) - 1, limit)
-        context = self._context_with_room(ticket, soon if self.settings.n_ctx is None else capacity)
-        if context is None:
-            return False
-        sampler = Sampler(ticket.request.sampling, self.weights.vocabulary, self.weights.n_ctx_train)
-        try:
-            sampler.replay(prompt)
-            cells = context.n_ctx - self._outstanding() if context.unified else None
-            slot, receipt = self.residency.place(prompt, self._usable(ticket), cells=cells)
-        except BaseException:
-            sampler.free()
-            raise
-        endless = self.settings.context_shift and context.can_shift
-        sequence = Sequence(ticket, slot, receipt, capacity, sampler, endless=endless)
-        self.running.append(sequence)
-        self._make_way(context, sequence)
-        if self._speculation is not None:
-            self._speculation.begin(sequence)
-        self.tally.admitted(sequence)
-        return True
-
-    def _context_with_room(self, ticket: Ticket, need: int) -> Context | None:
-        """A context in which a request may have ``need`` tokens; ``None``: not while the others run."""
-        prompt = len(ticket.prompt)
-        together = need + (self._taken_by_running(ticket) if self.running else 0)
-        try:
-            context = self._context_for(need, together)
-        except OutOfMemory:
-            present = self.life.context
-            if present is None or (prompt > present.n_ctx_seq and not self.running):
-                raise
-            context = present
-        room = self.life.room
-        if room is not None and self.life.plan.holds(room, need, together):
-            return context
-        if self.running:
-            return None
-        if prompt > context.n_ctx_seq:
-            raise ContextOverflow(prompt, context.n_ctx_seq)
-        return context
-
-    def _taken_by_running(self, ticket: Ticket) -> int:
-        """Cells of one shared buffer that running sequences have or will take, less those the request would share."""
-        shared, source = self.residency.held(ticket.prompt[: self._usable(ticket)])
-        own = shared if source is not None and source.busy else 0
-        return self.residency.used_by_running + self._outstanding() - own
-
-    def _context_for(self, need: int, together: int) -> Context:
-        started = time.perf_counter()
-        before = self.life.context
-        context = self.life.ensure(need, together)
-        if context is not before:
-            self.tally.making_s += time.perf_counter() - started
-        return context
-
-    def _make_way(self, context: Context, sequence: Sequence) -> None:
-        """Let idle sequences leave that take the new one's cells, or its time."""
-        if context.unified:
-            self.residency.make_room(self._outstanding(), context.n_ctx, besides=(sequence.slot,))
-            self.residency.clear_the_way()
-
-    def _share(self, ticket: Ticket) -> int:
-        """KV cells a request gets in a context of fixed size: prompt and answer, or its share if it is open-ended."""
-        prompt, answer, s = len(ticket.prompt), ticket.request.max_tokens, self.settings
-        if answer is not None:
-            return min(prompt + answer - 1, self.limit)
-        return min(max(prompt + SURE_ROOM, (s.n_ctx or 0) // s.n_seq_max), self.limit)
-
-    def _reservation(self, sequence: Sequence) -> int:
-        """Cells a running sequence may still come to have without asking again."""
-        if self.settings.n_ctx is not None:
-            return sequence.capacity
-        asked = sequence.ticket.request.max_tokens or ROOM_FOR_ANSWER
-        soon = len(sequence.ticket.prompt) + asked - 1
-        return min(max(soon, len(sequence.slot.tokens) + 1), sequence.capacity)
-
-    def _outstanding(self) -> int:
-        """Cells that running sequences will take beyond those they hold."""
-        return sum(max(0, self._reservation(s) - len(s.slot.tokens)) for s in self.running)
-
     # -- one decode ----------------------------------------------------------------------------------------------
 
     def _advance(self) -> float:
         """Fill the batch, decode, sample; returns the seconds spent in llama.cpp."""
-        self._find_room()
+        self._headroom.find()
         context = self.life.context
         if context is None or not self.running:
             return 0.0
-        decoding_only = self._fill(context)
+        decoding_only = self._fill(self.running, context)
         started = time.perf_counter()
         code = context.decode()
         if code:
@@ -318,6 +200,7 @@ class Scheduler:
             return time.perf_counter() - started
         self.tally.steps += 1
         if self._speculation is not None and decoding_only:
+            context.wait()  # on a GPU a decode returns before it is done
             self._speculation.costs.observe(context.batch.size, time.perf_counter() - started)
         drawn = [(s, self._draw(s, context)) for s in self.running if s.logits_at is not None]
         now = time.perf_counter()
@@ -328,20 +211,20 @@ class Scheduler:
                 self._take(sequence, tokens, now)
         return now - started
 
-    def _fill(self, context: Context) -> bool:
+    def _fill(self, sequences: list[Sequence], context: Context) -> bool:
         """Put the step's tokens into the batch; returns whether there is no prompt among them."""
         batch = context.batch
         batch.clear()
         decoding = []
-        for sequence in self.running:
+        for sequence in sequences:
             sequence.before_step = (len(sequence.slot.tokens), sequence.done)
             sequence.logits_at = None
             if sequence.pending == 1:
                 decoding.append(sequence)
         self._fill_decoding(decoding, context)
-        if len(decoding) == len(self.running):
+        if len(decoding) == len(sequences):
             return True
-        for sequence in self.running:
+        for sequence in sequences:
             if sequence.pending and batch.room:
                 self._fill_prompt(sequence, batch.room, context)
         return False
@@ -349,35 +232,42 @@ class Scheduler:
     def _fill_decoding(self, decoding: list[Sequence], context: Context) -> None:
         """One token of each sequence that decodes, and guesses; written to the batch at once."""
         batch = context.batch
+        guessed = self._guesses(decoding, context) if self._speculation is not None else {}
         tokens: list[int] = []
         positions: list[int] = []
         ids: list[int] = []
-        base, room = len(decoding), batch.capacity - len(decoding)
         for sequence in decoding:
-            slot = sequence.slot
-            start = len(tokens)
-            guesses = self._guesses(sequence, base, room) if self._speculation is not None else []
-            sequence.drafted, sequence.logits_at = guesses, start
-            tokens.append(sequence.tokens[-1])
-            if guesses:
-                tokens.extend(guesses)
-                base, room = base + len(guesses), room - len(guesses)
-            held = len(slot.tokens)
-            positions.extend(range(held, held + 1 + len(guesses)))
-            ids.extend([slot.index] * (1 + len(guesses)))
-            self.residency.extend(slot, tokens[start:], 1 + len(guesses))
+            slot, token = sequence.slot, sequence.tokens[-1]
+            held = slot.tokens
+            sequence.logits_at = len(tokens)
+            tokens.append(token)
+            positions.append(len(held))
+            ids.append(slot.index)
+            held.append(token)
             sequence.done += 1
+            if guessed or sequence.drafted:
+                sequence.drafted = guesses = guessed.get(slot.index, [])
+                tokens.extend(guesses)
+                positions.extend(range(len(held), len(held) + len(guesses)))
+                ids.extend([slot.index] * len(guesses))
+                held.extend(guesses)
         if tokens:
             batch.add_tokens(tokens, positions, ids)
 
-    def _guesses(self, sequence: Sequence, base: int, room: int) -> list[int]:
+    def _guesses(self, decoding: list[Sequence], context: Context) -> dict[int, list[int]]:
+        """Guesses by sequence id; never more than there are cells for."""
         assert self._speculation is not None  # noqa: S101 - asked by the only caller
+        room = context.batch.capacity - len(decoding)
+        if self.settings.n_ctx is None and context.unified:
+            room = min(room, context.n_ctx - self.residency.used - len(decoding))
+        return self._speculation.propose(((s, self._cells_left(s, context)) for s in decoding), room)
+
+    def _cells_left(self, sequence: Sequence, context: Context) -> int:
+        """Cells a sequence may use beyond its next token."""
         if not sequence.output:
-            return []
-        left = sequence.capacity - len(sequence.slot.tokens) - 1
-        if self.settings.n_ctx is None and self.life.context is not None:
-            left = min(left, self._free_cells(self.life.context, sequence) - base)
-        return self._speculation.propose(sequence, base, min(room, left))
+            return 0
+        left = sequence.capacity if self.settings.n_ctx is not None else min(sequence.capacity, context.n_ctx_seq)
+        return left - len(sequence.slot.tokens) - 1
 
     def _fill_prompt(self, sequence: Sequence, room: int, context: Context) -> None:
         begin = sequence.done
@@ -385,7 +275,7 @@ class Scheduler:
         complete = begin + len(piece) == len(sequence.tokens)
         slot = sequence.slot
         last = context.batch.add_run(piece, len(slot.tokens), slot.index, logits="last" if complete else "none")
-        self.residency.extend(slot, piece, len(piece))
+        slot.tokens.extend(piece)
         sequence.done += len(piece)
         sequence.drafted = []
         if complete:
@@ -415,78 +305,17 @@ class Scheduler:
             self.residency.truncate(sequence.slot, len(sequence.slot.tokens) - len(sequence.drafted) + right)
         if self._speculation is not None:
             self._speculation.settle(sequence, len(sequence.drafted), len(tokens) - 1)
-        vocabulary = self.weights.vocabulary
+        say = self.weights.vocabulary.say
         for at, token in enumerate(tokens, 1):
-            ends = vocabulary.ends_generation(token)
-            reason = sequence.accept(token, b"" if ends else vocabulary.piece(token), ends=ends, at=now)
+            piece = say(token)
+            reason = sequence.accept(token, piece, at=now)
             if reason:
                 unsaid = len(tokens) - at
                 if unsaid:
+                    sequence.accepted -= unsaid
                     self.residency.truncate(sequence.slot, len(sequence.slot.tokens) - unsaid)
                 self._retire(sequence, reason)
                 return
-
-    # -- room while running --------------------------------------------------------------------------------------
-
-    def _find_room(self) -> None:
-        """See to it that every running sequence has cells for this step: shift, grow, or end what cannot go on."""
-        for sequence in list(self.running):
-            if len(sequence.slot.tokens) >= sequence.capacity and not self._shift(sequence):
-                self._full(sequence)
-        context = self.life.context
-        if context is None or self.settings.n_ctx is not None:
-            return
-        while self.running and not self._fits_step(context):
-            try:
-                longest = max(self._after_step(s, context) for s in self.running)
-                grown = self._context_for(longest, sum(self._after_step(s, context) for s in self.running))
-            except OutOfMemory:
-                grown = context
-            if grown is context and not self._make_step_fit(context):
-                self._full(max(self.running, key=lambda s: len(s.slot.tokens)))
-            context = grown
-
-    def _after_step(self, sequence: Sequence, context: Context) -> int:
-        """Tokens a sequence has after the coming step."""
-        return len(sequence.slot.tokens) + min(sequence.pending, context.batch.capacity)
-
-    def _fits_step(self, context: Context) -> bool:
-        if not context.unified:
-            return all(self._after_step(s, context) <= context.n_ctx_seq for s in self.running)
-        new = sum(min(s.pending, context.batch.capacity) for s in self.running)
-        return self.residency.used + min(new, context.batch.capacity) <= context.n_ctx
-
-    def _make_step_fit(self, context: Context) -> bool:
-        """Let idle sequences leave; False: that does not help."""
-        if not context.unified:
-            return False
-        new = sum(min(s.pending, context.batch.capacity) for s in self.running)
-        return self.residency.make_room(min(new, context.batch.capacity), context.n_ctx)
-
-    def _free_cells(self, context: Context, sequence: Sequence) -> int:
-        if context.unified:
-            return context.n_ctx - self.residency.used
-        return context.n_ctx_seq - len(sequence.slot.tokens)
-
-    def _shift(self, sequence: Sequence) -> bool:
-        """Forget the older half of a full sequence, but for its first tokens."""
-        if not self.settings.context_shift or sequence.pending != 1:
-            return False
-        held = len(sequence.slot.tokens)
-        keep = min(self.settings.n_keep, held)
-        discard = (held - keep) // 2
-        if discard < 1 or not self.residency.shift(sequence.slot, keep, discard):
-            return False
-        sequence.shifted += discard
-        return True
-
-    def _full(self, sequence: Sequence) -> None:
-        """There are no more cells to be had for a sequence."""
-        if sequence.output:
-            self._retire(sequence, "length")
-        else:
-            held = len(sequence.slot.tokens)
-            self._end(sequence, ContextOverflow(len(sequence.tokens), held, "There is no memory for a larger context."))
 
     # -- endings -------------------------------------------------------------------------------------------------
 
@@ -509,22 +338,26 @@ class Scheduler:
 
     def _alone(self, sequence: Sequence, context: Context) -> Exception | None:
         """One step of one sequence; returns what it failed with."""
-        others, self.running = self.running, [sequence]
-        try:
-            self._fill(context)
-            code = context.decode()
-            if code:
-                self._step_back(sequence)
-                return DecodeError(code)
-            self.tally.steps += 1
-            drawn = self._draw(sequence, context) if sequence.logits_at is not None else []
-        finally:
-            self.running = others
+        self._fill([sequence], context)
+        code = context.decode()
+        if code:
+            self._step_back(sequence)
+            return DecodeError(code)
+        self.tally.steps += 1
+        drawn = self._draw(sequence, context) if sequence.logits_at is not None else []
         if isinstance(drawn, Exception):
             return drawn
         if drawn:
             self._take(sequence, drawn, time.perf_counter())
         return None
+
+    def _full(self, sequence: Sequence) -> None:
+        """There are no more cells to be had for a sequence."""
+        if sequence.output:
+            self._retire(sequence, "length")
+        else:
+            held = len(sequence.slot.tokens)
+            self._end(sequence, ContextOverflow(len(sequence.tokens), held, "There is no memory for a larger context."))
 
     def _retire(self, sequence: Sequence, reason: FinishReason) -> None:
         self._leave(sequence, keep=self._keeps(sequence))

@@ -107,26 +107,30 @@ class Sequence:
         """Tokens it may still generate."""
         return self.max_new - len(self.output)
 
-    def accept(self, token: int, piece: bytes, *, ends: bool, at: float) -> FinishReason | None:
-        """Take the next token; returns why the sequence is over, if it is."""
-        self.output.append(token)
+    def accept(self, token: int, piece: bytes | None, *, at: float) -> FinishReason | None:
+        """Take the next token; returns why the sequence is over, if it is.
+
+        Args:
+            token: what was drawn.
+            piece: its bytes; ``None``: it ends generation.
+            at: when, by ``time.perf_counter``.
+        """
+        output, assembler = self.output, self._assembler
+        output.append(token)
         self.tokens.append(token)
         self.times.append(at)
-        text = "" if ends else self._assembler.feed(piece)
-        reason: FinishReason | None = None
-        if ends or self._assembler.stopped:
-            reason = "stop"
-        elif len(self.output) >= self.max_new:
-            reason = "length"
+        text = "" if piece is None else assembler.feed(piece)
         self.ticket.emit(text, (token,), at)
-        return reason
+        if piece is None or assembler.stopped:
+            return "stop"
+        return "length" if len(output) >= self.max_new else None
 
     def finish(self, reason: FinishReason, model: str, settings: EngineSettings) -> None:
         """Settle the ticket with what there is."""
         held_back = self._assembler.finish()
         if held_back:
             self.ticket.emit(held_back, (), time.perf_counter())
-        if reason == "length" and not getattr(self.sampler, "may_end", True):
+        if reason == "length" and not self.sampler.may_end:
             self.ticket.end(ConstraintUnmet(self.ticket.text, len(self.output)))
             return
         cached = self.receipt.cached_tokens

@@ -8,7 +8,7 @@ match of llama.cpp's speculative example). Engine thread only.
 
 from __future__ import annotations
 
-import time
+import logging
 from collections.abc import Iterable
 
 from workbench.engine.draft_model import DraftPool
@@ -17,8 +17,11 @@ from workbench.engine.gate import Gate
 from workbench.engine.sequence import Sequence
 from workbench.engine.step_costs import StepCosts
 from workbench.engine.weights import Weights
+from workbench.errors import DecodeError
 from workbench.models import resolve
 from workbench.settings import EngineSettings
+
+log = logging.getLogger(__name__)
 
 _DRAFT_CELLS = 4096
 """Cells a draft model starts with for all its sequences."""
@@ -47,21 +50,20 @@ class Speculation:
     Args:
         weights: the model that decides.
         settings: ``speculation``, ``draft_model`` and ``draft_max``.
-        n_ids: sequence ids there can be.
 
     Raises:
         InvalidSettings: the draft model speaks another vocabulary.
     """
 
-    def __init__(self, weights: Weights, settings: EngineSettings, n_ids: int) -> None:
+    def __init__(self, weights: Weights, settings: EngineSettings) -> None:
         self._settings = settings
         self.costs = StepCosts()
         self._partners: dict[int, _Partner] = {}
         self._pool = self._weights = None
-        self._draft_s = 0.0
+        self._off = False
         if settings.speculation == "draft":
             assert settings.draft_model is not None  # noqa: S101 - the settings see to it
-            plain = settings.replace(speculation="off", draft_model=None, n_ctx=None, n_seq_max=n_ids)
+            plain = settings.replace(speculation="off", draft_model=None, n_ctx=None)
             self._weights = Weights(resolve(settings.draft_model), plain)
             self._pool = DraftPool(self._weights, weights.vocabulary, plain, _DRAFT_CELLS)
 
@@ -70,26 +72,44 @@ class Speculation:
         drafter = PromptLookup() if self._pool is None else self._pool.drafter_for(sequence.slot.index)
         self._partners[id(sequence)] = _Partner(drafter, Gate(self.costs, self._settings.draft_max))
 
-    def propose(self, sequence: Sequence, base: int, room: int) -> list[int]:
-        """Guesses for the next step of a sequence that decodes.
+    def propose(self, decoding: Iterable[tuple[Sequence, int]], room: int) -> dict[int, list[int]]:
+        """Guesses for the next step of the sequences that decode.
 
         Args:
-            sequence: its last token goes into the batch before them.
-            base: tokens of the step without them.
-            room: most of them.
+            decoding: each with the most guesses it has cells for.
+            room: most guesses of all together.
+
+        Returns:
+            sequence id (of its slot) → guesses, for those that have some.
         """
+        asked = list(decoding)
+        base = len(asked)
+        wanted: dict[int, int] = {}
+        for sequence, cells in asked:
+            many = self._choose(sequence, base, min(room, cells))
+            if many:
+                wanted[sequence.slot.index] = many
+                base, room = base + many, room - many
+        if self._pool is not None:
+            try:
+                return self._pool.draft(wanted)
+            except DecodeError as error:  # guesses are a luxury: requests go on without
+                log.warning("speculation is off from here on: %s", error)
+                self._off = True
+                return {}
+        drafters = {s.slot.index: self._partners[id(s)].drafter for s, _ in asked}
+        return {index: drafters[index].draft(many) for index, many in wanted.items()}
+
+    def _choose(self, sequence: Sequence, base: int, room: int) -> int:
         partner = self._partners[id(sequence)]
-        tokens = sequence.tokens
-        partner.drafter.extend(tokens[partner.told :])
-        partner.told = len(tokens)
-        partner.evidence = 0
-        if room < 1 or not partner.gate.could_gain(base, self._draft_s):
-            return []
+        partner.drafter.extend(sequence.tokens[partner.told :])
+        partner.told, partner.evidence = len(sequence.tokens), 0
+        if self._off or room < 1 or not partner.gate.could_gain(base, self._guess_s):
+            return 0
         partner.evidence = partner.drafter.match_length
-        many = partner.gate.choose(
-            evidence=partner.evidence, base_tokens=base, draft_cost_s=self._draft_s, most=min(room, sequence.wants - 1)
+        return partner.gate.choose(
+            evidence=partner.evidence, base_tokens=base, draft_cost_s=self._guess_s, most=min(room, sequence.wants - 1)
         )
-        return self._draft(partner.drafter, many) if many else []
 
     def settle(self, sequence: Sequence, drafted: int, accepted: int) -> None:
         """What became of the guesses of a step."""
@@ -116,12 +136,7 @@ class Speculation:
             self._weights.free()
             self._pool = self._weights = None
 
-    def _draft(self, drafter: Drafter, many: int) -> list[int]:
-        if self._pool is None:
-            return drafter.draft(many)
-        started = time.perf_counter()
-        tokens = drafter.draft(many)
-        if tokens:
-            taken = (time.perf_counter() - started) / len(tokens)
-            self._draft_s = taken if not self._draft_s else 0.8 * self._draft_s + 0.2 * taken
-        return tokens
+    @property
+    def _guess_s(self) -> float:
+        """Seconds a guess costs: nothing to speak of without a model."""
+        return 0.0 if self._pool is None else self._pool.guess_s

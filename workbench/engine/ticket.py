@@ -89,7 +89,7 @@ class Ticket:
             if self.first_text_at is None:
                 self.first_text_at = at
         if self._listener is not None:
-            self._tell(Chunk(text, tokens, self.since_made_ms(at)))
+            self._tell(Chunk(text, tokens, 1e3 * (at - self.made_at)))
 
     def end(self, result: Completion | BaseException) -> None:
         """Settle the fate."""

@@ -119,12 +119,16 @@ class Tiers:
         """Copy a sequence to host memory; False: it is not worth it, or there is no room for it."""
         if not self.on or len(tokens) < WORTH_KEEPING:
             return False
+        if self.host.covers(tokens):
+            return True
         return self.host.put(tokens, self.state_of(context, sequence))
 
     def write(self, tokens: list[int], context: Context, sequence: int, *, wait: bool = False) -> bool:
         """Hand a sequence to the disk tier, which writes it in the background."""
         if self._disk is None or len(tokens) < WORTH_KEEPING:
             return False
+        if self._disk.covers(tokens):
+            return True
         return self._disk.put(tokens, self.state_of(context, sequence), wait=wait)
 
     @property

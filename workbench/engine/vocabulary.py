@@ -34,6 +34,7 @@ class Vocabulary:
         self.adds_bos = bool(self._lib.llama_vocab_get_add_bos(self._vocab)) and self.bos != _NO_TOKEN
         self._pieces: dict[int, bytes] = {}
         self._eog: dict[int, bool] = {}
+        self._said: dict[int, bytes | None] = {}
 
     @property
     def raw(self) -> Any:
@@ -88,6 +89,13 @@ class Vocabulary:
         if found is None:
             found = self._eog[token] = bool(self._lib.llama_vocab_is_eog(self._vocab, token))
         return found
+
+    def say(self, token: int) -> bytes | None:
+        """The bytes of a generated token; ``None``: with it the model says it is done."""
+        said = self._said
+        if token not in said:
+            said[token] = None if self.ends_generation(token) else self.piece(token)
+        return said[token]
 
     def end_tokens(self) -> list[int]:
         """Every token that ends generation. Scans the vocabulary (~0.5 µs a token)."""

@@ -1,6 +1,6 @@
-"""The room where quality is measured: how well a model predicts a text, on texts that are at hand.
+"""The room where engines are put to work and measured: how well a model predicts a text, and how it does a workload.
 
-Knows the ``Engine`` protocol and texts; never sweeps or plots, nor which engine it is handed.
+Knows the ``Engine`` protocol, texts and workloads; never sweeps or plots, nor which engine it is handed.
 """
 
 from __future__ import annotations

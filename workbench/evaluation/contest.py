@@ -1,14 +1,15 @@
 """The same work put to several engines, each in a process of its own, one after the other.
 
 Two engines computing at once on the same cores spoil each other's times (their threads spin at every barrier), and what
-one leaves in a process is no start for the next. So: a fresh process, load, measure, end. Contenders take turns, and
-every second round goes backwards, so that a drift of the machine hits all alike.
+one leaves in a process is no start for the next. So: a fresh process, load, measure, end. Contenders take turns in an
+order that chance decides, and every second round goes backwards, so that a drift of the machine hits all alike.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 from workbench.errors import EngineError
 
 Contender = Mapping[str, Any]
-"""Keywords of :func:`workbench.load`: ``engine`` and settings."""
+"""Keywords of :func:`workbench.load`: ``engine``, ``isolation``, settings. Without ``profile``: none is used."""
 
 Results = dict[str, list[dict[str, Any]]]
 """Contender → what was measured of it in each round."""
@@ -83,13 +84,14 @@ def contest(
         measure: a name of :data:`workbench.evaluation.measures.MEASURES`.
         model: for :func:`workbench.load`.
         contenders: name → keywords for it. A peer whose program is missing is left out.
-        rounds: how often; every second time in reverse order.
+        rounds: how often.
         options: keywords for the measure, and ``home`` and ``timeout_s`` of :func:`run_apart`.
 
     Raises:
         EngineError: a contender failed.
     """
     present = [name for name, contender in contenders.items() if takes_part(contender)]
+    random.shuffle(present)
     results: Results = {name: [] for name in present}
     for number in range(rounds):
         for name in reversed(present) if number % 2 else present:
@@ -117,7 +119,8 @@ def _main() -> None:
     from workbench.evaluation.measures import MEASURES
 
     job = json.load(sys.stdin)
-    with workbench.load(job["model"], **job["contender"]) as engine:
+    wanted = {"profile": False, **job["contender"]}  # a tuned profile would favour one contender
+    with workbench.load(job["model"], **wanted) as engine:
         result = MEASURES[job["measure"]](engine, **job["options"])
         print(json.dumps({**result, "settings": engine.settings.to_dict()}))  # noqa: T201 - the answer to the parent
 

@@ -34,7 +34,7 @@ def read_stream(engine: Engine, prompt: list[int], **options: Any) -> Completion
 
 
 def agents(
-    engine: Engine, *, n_agents: int = 4, rounds: int = 5, system_tokens: int = 480, output_tokens: int = 16
+    engine: Engine, *, n_agents: int = 4, turns: int = 5, system_tokens: int = 480, output_tokens: int = 16
 ) -> Result:
     """Agents with system prompts of their own take turns; each turn goes on from all before it of that agent.
 
@@ -44,11 +44,11 @@ def agents(
     """
     histories = [workloads.agent_system(engine.tokenize, agent, system_tokens) for agent in range(n_agents)]
     tasks = [
-        [workloads.agent_task(engine.tokenize, agent, number) for number in range(rounds)] for agent in range(n_agents)
+        [workloads.agent_task(engine.tokenize, agent, number) for number in range(turns)] for agent in range(n_agents)
     ]
     warm_up(engine)
     answers, started = [], time.perf_counter()
-    for number in range(rounds):
+    for number in range(turns):
         for agent, history in enumerate(histories):
             history += tasks[agent][number]
             answers.append(read_stream(engine, list(history), max_tokens=output_tokens))

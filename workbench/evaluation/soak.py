@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -42,14 +43,14 @@ def soak(
 
     Returns:
         ``growth_bytes``: largest reading after ``settle`` less the median of the first readings after it;
-        ``slope_bytes``: growth per 1,000 requests by least squares over them; ``rss``: (requests done, bytes) pairs;
+        ``slope_bytes``: growth per 1,000 requests by least squares over them; ``rss``: (seconds, bytes) pairs;
         ``outcomes``: how many ended in which way.
     """
     n_ctx = engine.settings.n_ctx or 0
     trunks = [workloads.text_tokens(engine.tokenize, 96, seed=f"trunk {number}") for number in range(6)]
     outcomes: dict[str, int] = {}
-    readings: list[tuple[int, int]] = []
-    guard = threading.Lock()
+    readings: list[tuple[int, float, int]] = []
+    guard, started = threading.Lock(), time.perf_counter()
 
     def one(number: int) -> None:
         ended = _one(engine, number, seed, trunks, n_ctx)
@@ -57,12 +58,14 @@ def soak(
             outcomes[ended] = outcomes.get(ended, 0) + 1
             done = sum(outcomes.values())
             if done % every == 0:
-                readings.append((done, rss_bytes()))
+                readings.append((done, time.perf_counter() - started, rss_bytes()))
                 note(done)
 
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(one, range(requests)))
-    return {**_flatness(readings, settle), "rss": readings, "outcomes": dict(sorted(outcomes.items()))}
+    rss = [(at_s, size) for _, at_s, size in readings]
+    flatness = _flatness([(done, size) for done, _, size in readings], settle)
+    return {**flatness, "rss": rss, "outcomes": dict(sorted(outcomes.items()))}
 
 
 def _one(engine: Engine, number: int, seed: int, trunks: list[list[int]], n_ctx: int) -> str:

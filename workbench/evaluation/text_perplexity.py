@@ -6,10 +6,10 @@ With N scored tokens t_i, natural logarithms, and P as the model sees it from th
     perplexity  = exp(mean nll)
     stderr      = perplexity × sd(nll) / √N          (delta method, as llama-perplexity states it)
 
-Windows of ``window`` tokens begin every ``stride`` tokens; of each, only tokens not scored before count, so every token
-but the first counts once (Hugging Face's guide "Perplexity of fixed-length models"). A smaller stride gives each token
-more context and a lower perplexity, for more time. ``stride == window`` is disjoint chunks, and with ``second_half`` the
-figure of llama-perplexity (`tools/perplexity/perplexity.cpp`), which scores only tokens with half a window before them.
+Windows of ``window`` tokens begin every ``stride`` tokens, and only tokens not scored before count: each but the first
+counts once (Hugging Face's guide "Perplexity of fixed-length models"). A smaller stride gives more context and a
+lower perplexity, for more time. ``stride == window`` is disjoint chunks; with ``second_half`` they give the figure of
+llama-perplexity (`tools/perplexity/perplexity.cpp`), which scores only tokens with half a window before them.
 Where the model wants a BOS token, it takes the place of each window's first token, as it does there. Figures compare
 only for the same text, tokenizer, window and stride.
 """

@@ -11,20 +11,26 @@ from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.models.discovery import list_models
+    from workbench.models.fitting import Fit, fit
     from workbench.models.footprint import MemoryEstimate, check_fits, estimate
     from workbench.models.gguf_file import ModelFile, read_model_file
     from workbench.models.gguf_header import TensorInfo
     from workbench.models.hashing import known_hash, verify
     from workbench.models.lookup import resolve
+    from workbench.models.machine import GpuMemory, Machine
     from workbench.models.synthetic import SyntheticShape, make_synthetic
 
 __all__ = [
+    "Fit",
+    "GpuMemory",
+    "Machine",
     "MemoryEstimate",
     "ModelFile",
     "SyntheticShape",
     "TensorInfo",
     "check_fits",
     "estimate",
+    "fit",
     "known_hash",
     "list_models",
     "make_synthetic",
@@ -34,12 +40,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Fit": "fitting",
+    "GpuMemory": "machine",
+    "Machine": "machine",
     "MemoryEstimate": "footprint",
     "ModelFile": "gguf_file",
     "SyntheticShape": "synthetic",
     "TensorInfo": "gguf_header",
     "check_fits": "footprint",
     "estimate": "footprint",
+    "fit": "fitting",
     "known_hash": "hashing",
     "list_models": "discovery",
     "make_synthetic": "synthetic",

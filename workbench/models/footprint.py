@@ -102,6 +102,7 @@ def check_fits(
     *,
     available_bytes: int | None = None,
     weights_loaded: bool = False,
+    n_ids: int | None = None,
 ) -> None:
     """Refuse what this machine cannot hold, by arithmetic alone.
 
@@ -109,15 +110,18 @@ def check_fits(
         model: what is to be loaded.
         settings: how.
         n_ctx: context in tokens, all sequences together.
-        available_bytes: memory there is; ``None``: this host's free RAM, within the limit of its container.
+        available_bytes: memory there is; ``None``: this host's free RAM, within the limit of its container, and the
+            estimate times what the ledger has learned here.
         weights_loaded: the weights are in memory already, so only the context has to fit.
+        n_ids: sequence ids of the context; ``None``: ``settings.n_seq_max``.
 
     Raises:
         OutOfMemory: it does not fit; names need, have, and the largest context that fits.
         InvalidSettings: ``n_ctx`` is below 1 or beyond what llama.cpp can count.
     """
-    have = _host_available_bytes() if available_bytes is None else available_bytes
-    need = _needed(estimate(model, settings, n_ctx), weights_loaded)
+    estimated = estimate(model, settings, n_ctx, n_ids=n_ids)
+    have = _host_available_bytes(estimated.exact) if available_bytes is None else available_bytes
+    need = _needed(estimated, weights_loaded)
     if need > have:
         what = f"{model.name} with n_ctx={n_ctx:,}"
         raise OutOfMemory(what, need, have, _remedy(model, settings, n_ctx, have, weights_loaded))
@@ -161,7 +165,9 @@ def _remedy(model: ModelFile, settings: EngineSettings, n_ctx: int, have: int, w
     return f"The largest n_ctx that fits is {largest:,}{trained}; quantised type_k and type_v make room for more."
 
 
-def _host_available_bytes() -> int:
+def _host_available_bytes(exact: bool) -> int:
+    """Free memory, less what estimates have proved to miss on this machine."""
     from workbench.hardware import ram
+    from workbench.models.memory_ledger import margin
 
-    return ram().available_bytes
+    return int(ram().available_bytes / margin(exact=exact, default=1.0))

@@ -121,7 +121,7 @@ class _Memory:
 
     def __init__(self) -> None:
         self.peak = 0
-        self._free: list[tuple[int, int]] = [(0, 2**62)]
+        self._free: list[tuple[int, int]] = [(0, 2**256)]
 
     def give(self, tensor: Tensor) -> None:
         size = tensor.n_bytes

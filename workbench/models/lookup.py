@@ -10,6 +10,7 @@ from workbench.errors import ModelFileError, UnknownName, UsageError
 from workbench.models.catalogue import CATALOGUE
 from workbench.models.discovery import FoundModel, list_models
 from workbench.models.gguf_file import ModelFile, read_model_file
+from workbench.models.requantised import provenance
 
 _REMEDY = (
     "Give the path of a .gguf file, set WORKBENCH_MODELS to a folder of them, or see `workbench models` for what is "
@@ -67,6 +68,8 @@ def _choose(name: str, found: list[FoundModel]) -> FoundModel:
     wanted = name.casefold()
     named = [one for one in found if one.name.casefold() in (wanted, f"{wanted}:latest")]
     candidates = named or [one for one in found if wanted and one.name.casefold().startswith(wanted)]
+    if len(candidates) > 1:  # a copy made here does not stand in the way of its original
+        candidates = [one for one in candidates if provenance(one.path) is None] or candidates
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:

@@ -22,6 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from workbench.errors import CellFailed
 from workbench.interfaces import Job
+from workbench.models.profiles import VARIABLE as PROFILE_VARIABLE
 from workbench.storage import write_json
 from workbench.sweep import environment, notebooks
 from workbench.sweep.recording import RECORD_VARIABLE, load_record, to_dict
@@ -76,6 +77,7 @@ def run_cell(job: Job) -> Mapping[str, Any]:
     record = folder / RECORD
     record.unlink(missing_ok=True)
     os.environ[RECORD_VARIABLE] = str(record)
+    os.environ[PROFILE_VARIABLE] = "off"  # what is compared is what the specification says, not what lies on disk
     _execute(payload, folder)
     if not record.exists():
         raise CellFailed("the notebook recorded nothing: end it with workbench.record(...)")

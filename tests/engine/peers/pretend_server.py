@@ -45,16 +45,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/tokenize":
-            return self._json({"tokens": [ord(letter) for letter in body["content"]]})
-        if self.path == "/detokenize":
-            return self._json({"content": "".join(map(chr, body["tokens"]))})
-        if body["prompt"][0] == REFUSED:
-            return self._json({"error": {"code": 400, "message": "not like this"}}, 400)
-        return self._stream(body["prompt"][0]) if body["stream"] else self._whole(body)
-
-    def _whole(self, body: dict[str, Any]) -> None:
-        tokens = [ord(letter) for letter in TEXT]
-        self._json({**LAST, "content": TEXT, "tokens": tokens, "asked": body})
+            self._json({"tokens": [ord(letter) for letter in body["content"]]})
+        elif self.path == "/detokenize":
+            self._json({"content": "".join(map(chr, body["tokens"]))})
+        elif body["prompt"][0] == REFUSED:
+            self._json({"error": {"code": 400, "message": "not like this"}}, 400)
+        elif body["stream"]:
+            self._stream(body["prompt"][0])
+        else:
+            self._json({**LAST, "content": TEXT, "tokens": [ord(letter) for letter in TEXT]})
 
     def _stream(self, fault: int) -> None:
         self.send_response(200)
@@ -66,9 +65,9 @@ class Handler(BaseHTTPRequestHandler):
                 os.kill(os.getpid(), signal.SIGKILL)
             if number == 4 and fault == HALF_EVENT:
                 self._chunk(b'data: {"content": "e", "tok')
-                return self._hang_up()
-            if number == 4 and fault == HALF_CLOSED:
-                return self._hang_up()
+            if number == 4 and fault in (HALF_CLOSED, HALF_EVENT):
+                self._hang_up()
+                return
             time.sleep(0.05 if fault == SLOW else 0)
             self._event({"content": letter, "tokens": [ord(letter)], "stop": False})
         if fault != NO_LAST_EVENT:

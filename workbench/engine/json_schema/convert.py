@@ -154,9 +154,6 @@ class Converter:
         """The types a value may have; without ``type``, those that the keywords speak of."""
         if "type" in flat:
             kinds = types_of(flat["type"])
-            for kind in kinds:
-                if kind not in _KINDS:
-                    raise InvalidGrammar(f"Unknown type {kind!r} in the JSON schema. Known: {', '.join(_KINDS)}.")
             if not kinds:
                 raise Unsatisfiable("'type' of the JSON schema is an empty list.")
             return [kind for kind in kinds if kind != "integer" or "number" not in kinds]

@@ -29,6 +29,7 @@ SUPPORTED = {
     *("type", "enum", "const", "properties", "required", "additionalProperties", "items", "uniqueItems"),
     *("$ref", "allOf", "anyOf", "oneOf"),
 }
+KINDS = ("object", "array", "string", "number", "integer", "boolean", "null")
 _MAX_HOPS = 100
 
 
@@ -128,6 +129,10 @@ def _check_keywords(schema: Schema) -> None:
         shape = _SHAPES.get(key)
         if shape and (not isinstance(value, shape) or (isinstance(value, bool) and shape is not bool)):
             raise InvalidGrammar(f"{key!r} of the JSON schema has a value of the wrong type: {str(value)[:80]!r}.")
+        if key == "required" and not all(isinstance(name, str) for name in value):
+            raise InvalidGrammar("'required' of the JSON schema must be a list of keys.")
+        if key == "type" and not all(isinstance(kind, str) and kind in KINDS for kind in types_of(value)):
+            raise InvalidGrammar(f"Unknown type {str(value)[:80]!r} in the JSON schema. Known: {', '.join(KINDS)}.")
         if key[:3] in ("min", "max") and key[3:] in ("Length", "Items", "Properties") and value < 0:
             raise InvalidGrammar(f"{key!r} of the JSON schema is negative.")
 

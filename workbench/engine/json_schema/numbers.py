@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from workbench.engine.json_schema.merging import Unsatisfiable
 from workbench.engine.json_schema.writing import literal
 from workbench.errors import InvalidGrammar
 
@@ -27,6 +28,11 @@ class Interval:
     high: Decimal | None = None
     low_open: bool = False
     high_open: bool = False
+
+    def __str__(self) -> str:
+        low = "" if self.low is None else f"{'above' if self.low_open else 'from'} {self.low:.6g}"
+        high = "" if self.high is None else f"{'below' if self.high_open else 'up to'} {self.high:.6g}"
+        return f"{low} {high}".strip()
 
     @property
     def bounded(self) -> bool:
@@ -71,7 +77,8 @@ def integers(interval: Interval, step: int = 1) -> str:
     """The whole numbers of an interval that are multiples of ``step``.
 
     Raises:
-        InvalidGrammar: there are none, or too many multiples to list.
+        Unsatisfiable: there are none.
+        InvalidGrammar: there are too many multiples to list.
     """
     if step != 1:
         return _multiples(interval, step)
@@ -84,7 +91,8 @@ def decimals(interval: Interval) -> str:
     """The numbers of an interval.
 
     Raises:
-        InvalidGrammar: there are none, or the bounds have more digits than a double.
+        Unsatisfiable: there are none.
+        InvalidGrammar: the bounds have more digits than a double.
     """
     if not interval.bounded:
         return ANY_NUMBER
@@ -97,7 +105,7 @@ def _signed(interval: Interval, write: Callable[[Interval], list[str]]) -> str:
         if part is not None:
             ways += [sign + way for way in write(part)]
     if not ways:
-        raise InvalidGrammar(f"The JSON schema asks for a number, and none lies between its bounds ({interval}).")
+        raise Unsatisfiable(f"The JSON schema asks for a number, and none lies between its bounds ({interval}).")
     return " | ".join(ways)
 
 
@@ -109,7 +117,7 @@ def _multiples(interval: Interval, step: int, most: int = 2000) -> str:
         )
     values = range(-(-low // step) * step, high + 1, step)
     if not values:
-        raise InvalidGrammar(f"The JSON schema asks for a multiple of {step}, and none lies between its bounds.")
+        raise Unsatisfiable(f"The JSON schema asks for a multiple of {step}, and none lies between its bounds.")
     return " | ".join(literal(str(value)) for value in values)
 
 
@@ -182,15 +190,26 @@ def _edges(part: Interval, low: Decimal, first: int, places: int) -> list[str]:
 
 
 def _fraction(whole: int, first: int, last: int, places: int) -> list[str]:
-    if first > last:
-        return []
-    inner = " | ".join(digits_between(f"{first:0{places}d}", f"{last:0{places}d}"))
-    return [f"{literal(f'{whole}.')} ({inner})"]
+    """``whole`` and a fraction from ``first`` to ``last``, in units of the last of ``places`` or written shorter.
+
+    Below ``last`` further digits may follow: they stay below it.
+    """
+    inner: list[str] = []
+    for digits in range(1, places + 1):
+        unit = 10 ** (places - digits)
+        low, high = -(-first // unit), last // unit
+        if low <= high:
+            inner += digits_between(f"{low:0{digits}d}", f"{high:0{digits}d}")
+    room = SIGNIFICANT - places - len(str(whole))
+    if first < last and room > 0:
+        below = " | ".join(digits_between(f"{first:0{places}d}", f"{last - 1:0{places}d}"))
+        inner.append(f"({below}) [0-9]{{1,{room}}}")
+    return [f"{literal(f'{whole}.')} ({' | '.join(inner)})"] if inner else []
 
 
 def _places(value: Decimal) -> int:
     exponent = value.normalize().as_tuple().exponent
     places = -exponent if isinstance(exponent, int) and exponent < 0 else 0
     if places + len(str(abs(int(value)))) > SIGNIFICANT:
-        raise InvalidGrammar(f"The bound {value} has more than {SIGNIFICANT} digits. Round it.")
+        raise InvalidGrammar(f"The bound {value:.6g} has more than {SIGNIFICANT} digits. Round it.")
     return places

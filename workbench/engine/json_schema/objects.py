@@ -53,8 +53,6 @@ def write_object(converter: Converter, flat: Schema) -> str:
 
 def _listed(flat: Schema, required: list[str]) -> dict[str, Any]:
     """Every key that has a name, with its schema."""
-    if not all(isinstance(name, str) for name in required):
-        raise InvalidGrammar("'required' of the JSON schema must be a list of keys.")
     unlisted = flat.get("additionalProperties", True)
     listed = dict(flat.get("properties", {}))
     return listed | {name: unlisted for name in required if name not in listed}

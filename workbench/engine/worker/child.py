@@ -1,8 +1,8 @@
 """What runs in the worker process: a tuned engine behind two pipes.
 
-Three threads of its own beside the engine's: this module's main thread reads and obeys, one gathers all there is to say
-and sends it as one line, one sends a beat while there is work. The process ends with its parent, whatever happens to it:
-its standard input ends, and on Linux the kernel kills it (``prctl(2)``, ``PR_SET_PDEATHSIG``).
+Three threads of its own beside the engine's: the main one reads and obeys, one gathers all there is to say and sends it
+as one line, one sends a beat while there is work. The process ends with its parent, whatever happens to that: its
+standard input ends, and on Linux the kernel kills it (``prctl(2)``, ``PR_SET_PDEATHSIG``).
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ import ctypes
 import dataclasses
 import faulthandler
 import os
-import queue
 import signal
 import sys
 import threading
 import time
-import warnings
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from workbench.engine.ticket import Event, Listener, Ticket
+from workbench.engine.ticket import Ticket
 from workbench.engine.tuned import TunedEngine
 from workbench.engine.worker import protocol
 from workbench.engine.worker.continuation import Continuation
 from workbench.engine.worker.failures import error_values
 from workbench.engine.worker.limits import limit_private_memory
-from workbench.errors import InvalidSettings, WorkbenchWarning
-from workbench.interfaces import Chunk, Completion, Request, Timings
+from workbench.engine.worker.mouth import Mouth, Running, catch_warnings
+from workbench.interfaces import Completion, FinishReason, Request, Timings
 from workbench.models import read_model_file
 from workbench.settings import EngineSettings
 
@@ -91,10 +90,10 @@ class Host:
     def __init__(self, outbox: IO[bytes], parent: int) -> None:
         self._engine: TunedEngine | None = None
         self._tickets: dict[int, Ticket] = {}
-        self._calls = 0
+        self._calls: set[int] = set()
         self._parent = parent
         self._mouth = Mouth(outbox, self._state)
-        _catch_warnings(self._mouth)
+        catch_warnings(self._mouth)
 
     def obey(self, message: Mapping[str, Any]) -> None:
         """Carry out one message.
@@ -130,6 +129,9 @@ class Host:
         try:
             file = dataclasses.replace(read_model_file(Path(message["path"])), name=message["name"])
             self._engine = TunedEngine(file, settings, chat_template="")
+        except MemoryError:
+            traceback.print_exc()  # the parent finds the word
+            self.leave(LOAD_FAILED)
         except Exception as error:
             self._mouth.say("failed", error_values(error))
             self.leave(LOAD_FAILED)
@@ -157,8 +159,9 @@ class Host:
         self.engine.close()
         self.leave(0)
 
-    def _state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Stats and effective settings."""
+    def _state(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        if self._engine is None:
+            return None
         return dataclasses.asdict(self.engine.stats), self.engine.settings.to_dict()
 
     def _beat(self, every_s: float) -> None:
@@ -177,6 +180,7 @@ class Host:
         try:
             prompt = self._prompt(message)
             self._start(number, protocol.request_from(message["request"], prompt), message.get("already"))
+            self._mouth.say("taken", [number, None if "tokens" in message else prompt])
         except Exception as error:
             self._mouth.say("refused", [number, error_values(error)])
 
@@ -189,12 +193,10 @@ class Host:
 
     def _start(self, number: int, request: Request, already: list[int] | None) -> None:
         running = Running(number, self._mouth, self._tickets)
-        prompt = list(request.prompt)
         if not already:
             running.begin(self.engine._submit(request, running.listen))
         else:
             self._continue(request, already, running)
-        self._mouth.say("taken", [number, prompt])
 
     def _continue(self, request: Request, already: list[int], running: Running) -> None:
         core = self.engine._core
@@ -205,7 +207,7 @@ class Host:
 
         rest = Continuation(request, already, piece, running.listen)
         if rest.over is not None:
-            running.listen(_complete_already(self.engine, rest))
+            rest.listen(_complete_already(self.engine, rest.over))
             return
         ticket = self.engine._submit(rest.rest(), rest.listen)
         rest.cancel = ticket.cancel
@@ -220,18 +222,23 @@ class Host:
 
     def _call(self, message: Mapping[str, Any]) -> None:
         number, name, arguments = int(message["id"]), str(message["name"]), dict(message["arguments"])
-        work = {"tokenize": self._tokenize, "detokenize": self._detokenize, "score": self._score}[name]
+        known: dict[str, Callable[..., Any]] = {
+            "tokenize": self._tokenize,
+            "detokenize": self._detokenize,
+            "score": self._score,
+        }
+        work = known[name]
         if name != "score" and len(arguments.get("text", ())) < _INLINE_CHARACTERS:
             self._answer(number, work, arguments)
             return
-        self._calls += 1
+        self._calls.add(number)
         threading.Thread(target=self._answer_aside, args=(number, work, arguments), daemon=True).start()
 
     def _answer_aside(self, number: int, work: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
         try:
             self._answer(number, work, arguments)
         finally:
-            self._calls -= 1
+            self._calls.discard(number)
 
     def _answer(self, number: int, work: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
         try:
@@ -247,4 +254,35 @@ class Host:
 
     def _score(self, text: str | list[int], context: str | list[int]) -> list[Any]:
         scores = self.engine.score(text, context=context)
+        self._mouth.say("beat", None)  # it may have made the context
         return [list(scores.tokens), protocol.array_values(scores.logprobs)]
+
+
+def _complete_already(engine: TunedEngine, reason: FinishReason) -> Completion:
+    """The last word of an answer whose last token had come; its timings are the parent's to tell."""
+    nothing = Timings(
+        queue_ms=0.0,
+        prefill_ms=0.0,
+        ttft_ms=None,
+        decode_ms=0.0,
+        total_ms=0.0,
+        prompt_tokens=0,
+        cached_tokens=0,
+        output_tokens=0,
+    )
+    return Completion(
+        text="", tokens=(), finish_reason=reason, timings=nothing, model=engine.name, settings=engine.settings
+    )
+
+
+def _pages_read() -> int:
+    """Pages of this process that had to come from disk: what a first pass over mapped weights does instead of work."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+
+
+if __name__ == "__main__":
+    main()

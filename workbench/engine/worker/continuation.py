@@ -1,7 +1,7 @@
 """The rest of an answer whose beginning another process generated.
 
-The engine is asked to go on from the prompt and the tokens so far. Stop strings and characters may begin in the old part
-and end in the new one, so text is assembled here, from the bytes of all of them, and the engine's own text is not used.
+The engine is asked to go on from the prompt and the tokens so far. Stop strings and characters may begin in the old
+part and end in the new one, so text is assembled here, from the bytes of all of them; the engine's own is not used.
 """
 
 from __future__ import annotations
@@ -64,14 +64,16 @@ class Continuation:
             self._listener(event)
 
     def _chunk(self, chunk: Chunk) -> None:
-        if self._assembler.stopped:
-            return  # drawn before the cancellation took effect
         for token in chunk.tokens:
+            if self._assembler.stopped:
+                return  # drawn before the cancellation took effect
             text = self._feed(token)
             self._listener(Chunk(text, (token,), chunk.at_ms))
-            if self._assembler.stopped:
-                self.cancel()
-                return
+            self._cancel_at_stop()
+
+    def _cancel_at_stop(self) -> None:
+        if self._assembler.stopped:
+            self.cancel()
 
     def _end(self, completion: Completion) -> None:
         stopped = self._assembler.stopped

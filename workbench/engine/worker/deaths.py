@@ -16,7 +16,7 @@ HINTS = {
     "not support. Check its SHA-256, download it again, or update llama-cpp-python.",
     "SIGBUS": "The model file was cut or replaced while it was in use. Restore it; use_mmap=False reads it as a whole "
     "instead.",
-    "SIGSEGV": "llama.cpp touched memory that is not its own: a damaged model file, or a bug. Check the file's SHA-256; "
+    "SIGSEGV": "llama.cpp touched memory that is not its own: a damaged model file, or a bug. Check its SHA-256; "
     "repack=False or flash_attn=False take other code.",
     "SIGKILL": f"Probably the system's out-of-memory killer, or somebody's kill -9. {_SMALLER}",
     "SIGILL": "This llama.cpp build uses instructions the CPU lacks. Build llama-cpp-python on this machine.",
@@ -24,11 +24,18 @@ HINTS = {
     "SIGTERM": "Somebody asked it to end.",
 }
 
-_LAST_WORDS = re.compile(
-    r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|CUDA error|failed to|unable to|Error\b", re.IGNORECASE
+_TELLING = (
+    re.compile(r"GGML_ASSERT|GGML_ABORT|terminate called|what\(\):|CUDA error"),
+    re.compile(r"^(?!Fatal Python).*(Error\b|failed|unable to)", re.IGNORECASE),
+    re.compile(r"^Fatal Python error"),
+    re.compile(r"."),
 )
+"""Lines worth quoting, the most telling kind first: llama.cpp's own, errors, the fault handler's headline, any."""
+
+_FOLDERS = re.compile(r"\S*/(?=[\w.-]+\.(?:c|cpp|cu|h|py)\b)")
 _OUT_OF_MEMORY = re.compile(
-    r"bad_alloc|MemoryError|out of memory|cannot allocate|failed to allocate|unable to allocate|can't start new thread",
+    r"bad_alloc|MemoryError|(?:out of|insufficient) memory|"
+    r"cannot allocate|failed to allocate|unable to allocate|can't start new thread",
     re.IGNORECASE,
 )
 _QUOTE_CHARACTERS = 300
@@ -63,8 +70,8 @@ def explain(exitcode: int, said: Sequence[str], *, memory_limit_bytes: int | Non
     """
     name = signal_name(exitcode)
     quoted = quote(said)
-    if memory_limit_bytes is not None and any(_OUT_OF_MEMORY.search(line) for line in said):
-        hint = over_limit(memory_limit_bytes)
+    if any(_OUT_OF_MEMORY.search(line) for line in said):
+        hint = f"It ran out of memory. {_SMALLER}" if memory_limit_bytes is None else over_limit(memory_limit_bytes)
     elif name is not None:
         hint = HINTS.get(name, "It was ended from outside.")
     elif exitcode == 0:
@@ -96,10 +103,8 @@ def signal_name(exitcode: int) -> str | None:
 
 def quote(said: Sequence[str]) -> str:
     """Its last words: the line that tells most, or the last one; empty if it said nothing."""
-    lines = [line.strip() for line in said if line.strip()]
-    if not lines:
-        return ""
-    telling = [line for line in lines if _LAST_WORDS.search(line)] or [
-        line for line in lines if line.startswith("Fatal Python error")
-    ]
-    return f" Its last words: {(telling or lines)[-1][:_QUOTE_CHARACTERS]}"
+    lines = [_FOLDERS.sub("", line.strip()) for line in said if line.strip()]
+    for kind in _TELLING:
+        if telling := [line for line in lines if kind.search(line)]:
+            return f" Its last words: {telling[-1][:_QUOTE_CHARACTERS]}"
+    return ""

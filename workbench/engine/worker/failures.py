@@ -14,6 +14,12 @@ from typing import Any
 from workbench import errors
 from workbench.errors import EngineError, WorkbenchError, WorkbenchWarning
 
+_MEANING = {
+    "MemoryError": "The engine's process has no memory left for this. Use a smaller n_ctx, n_batch or prompt, or raise "
+    "memory_limit_bytes."
+}
+"""For Python's exceptions that usually come without words."""
+
 
 def error_values(error: BaseException) -> dict[str, Any]:
     """An error's class, message and data."""
@@ -29,7 +35,7 @@ def error_from(values: Mapping[str, Any]) -> BaseException:
         kind = getattr(builtins, name, None)
         if not (isinstance(kind, type) and issubclass(kind, Exception)) or issubclass(kind, UnicodeError):
             return EngineError(f"{name}: {message}")
-        return kind(message)
+        return kind(message or _MEANING.get(name, ""))
     error: WorkbenchError = kind.__new__(kind)
     Exception.__init__(error, message)  # the class's own would compose the message anew
     vars(error).update({key: _rich(value) for key, value in values["data"].items()})

@@ -1,10 +1,10 @@
 """The worker's memory limit: set in the child, watched from the parent.
 
-Tried: ``RLIMIT_AS`` counts the mapped weights, the 8 MiB of address space of each thread's stack and the hundreds of
-gigabytes a GPU driver reserves, so that no figure means anything. ``RLIMIT_DATA`` (Linux 4.7 and later: private writable
-memory, `mm/mmap.c`, ``may_expand_vm``) counts what KV cache, buffers and repacked weights take and leaves mapped weights,
-which the system can drop at any time, out. An allocation beyond it fails at once, as an error rather than a death where
-llama.cpp can say so. Elsewhere it does not bind, so the parent also watches the resident private memory.
+``RLIMIT_AS`` counts the mapped weights, the address space of each thread's stack and the hundreds of gigabytes a GPU
+driver reserves, so that no figure means anything. ``RLIMIT_DATA`` (private writable memory, `mm/mmap.c`,
+``may_expand_vm``; Linux 4.7 and later) counts what KV cache, buffers and repacked weights take, and leaves out mapped
+weights, which the system can drop at any time. An allocation beyond it fails at once: an error where llama.cpp looks, a
+death where it does not. Elsewhere it does not bind, so the parent also watches the resident private memory.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What goes through the pipes: one JSON object a line, and the values of requests and answers as such objects.
 
-Parent to child, one at a time: ``{"op": "load" | "submit" | "cancel" | "call" | "close", …}``. Child to parent, everything
-there is to say since the line before in one object: ``chunks``, ``ends``, ``errors``, ``replies``, ``warnings``, ``stats``,
-``settings``, ``beat``, ``ready``, ``failed``; so a step of the engine is one line, however many sequences it served.
+Parent to child, one at a time: ``{"op": "load" | "submit" | "cancel" | "call" | "close", …}``. Child to parent, all
+there is to say since the line before in one object: ``taken``, ``refused``, ``chunks``, ``ends``, ``fails``,
+``replies``, ``errors``, ``warnings``, ``stats``, ``settings``, ``beat``, ``ready``, ``failed``; so a step of the engine
+is one line, however many sequences it served.
 
 Knows neither processes nor engines. JSON, because unpickling runs whatever the other side sends.
 """

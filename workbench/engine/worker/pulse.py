@@ -1,9 +1,9 @@
 """Whether a worker still works, from its signs of life. Pure: it is told the time.
 
-A step has no end that could be known beforehand: the first one may read the whole model from a slow disk, and a batch of
-prompt tokens takes minutes on a slow machine. So three things are told apart: no message at all, not even the beat that a
-thread of its own sends (stopped, or its interpreter is stuck); beats without any effort, that is without processor time
-and without pages read (a deadlock); and effort without a step (an endless loop, or just a very large step).
+A step has no end that could be known beforehand: the first one may read the whole model from a slow disk, and a batch
+of prompt tokens takes minutes on a slow machine. So three things are told apart: no message at all, not even the beat
+that a thread of its own sends (stopped, or its interpreter is stuck); beats without any effort, that is without
+processor time and without pages read (a deadlock); and effort without a step (an endless loop, or a very large step).
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Pulse:
         """A beat came.
 
         Args:
+            now: the time.
             steps: decodes so far.
             cpu_s: processor time of all threads so far.
             faults: pages read from disk so far.

@@ -71,18 +71,17 @@ class RemoteTicket(Ticket):
             return {**message, "tokens": self.prompt, "already": self.tokens}
         return {**message, **self._spelling}
 
-    def taken(self, prompt: list[int]) -> None:
-        """The child has it, and these are the tokens of its prompt."""
-        if not self._continued_from:
-            self.prompt = prompt
+    def taken(self, prompt: list[int] | None) -> None:
+        """The child has it, and these are the tokens of its prompt; ``None``: those it was sent."""
+        if prompt is not None:
             self._spelling = {"tokens": prompt}
+        self.prompt = list(self._spelling["tokens"])
         self.settled.set()
 
     def refused(self, error: BaseException) -> None:
         """It will never be answered."""
         self.refusal = error
         self.end(error)
-        self.settled.set()
 
     def take(self, text: str, tokens: list[int]) -> None:
         """A piece of the answer."""
@@ -115,6 +114,10 @@ class RemoteTicket(Ticket):
         timings = self.timings(started_at=self.made_at, cached=0, times=self._times)
         receipt = Receipt(why="cancelled while no process had it")
         self.end(self._completion("cancelled", timings, model, settings, receipt))
+
+    def end(self, result: Completion | BaseException) -> None:
+        """Settle the fate."""
+        super().end(result)
         self.settled.set()
 
     def _completion(
