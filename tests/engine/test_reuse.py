@@ -151,7 +151,7 @@ def test_a_context_grows_under_running_requests(tiny: Path, layout: dict[str, ob
             pieces = [next(stream).text for _ in range(1200)]
             stream.cancel()
             texts.append("".join(pieces))
-            assert len(list(stream)) <= 2, "cancelled within a step"
+            assert list(stream)[-1].finish_reason == "cancelled"
         assert growing.stats.grown >= 1
         for prompt, text in zip(prompts, texts, strict=True):
             assert large.complete(prompt, max_tokens=1200, **GREEDY).text == text
