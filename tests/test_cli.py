@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from workbench import __version__
+from workbench.errors import UnknownName
 from workbench.testing.tiny_gguf import make_tiny_gguf
 
 NOTEBOOK = """
@@ -133,6 +134,18 @@ def test_bench_prints_asked_against_measured(spec: Path) -> None:
     assert done.returncode == 1
     assert "twice" in done.stdout
     assert "MISSED" in done.stdout
+
+
+def test_a_bench_is_a_file_or_a_folder_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    from workbench.cli import _bench_specs
+
+    (tmp_path / "engine").mkdir()
+    for name in ("engine/10_last.yaml", "engine/2_second.yaml", "engine/1_first.yaml", "gpu.yaml"):
+        (tmp_path / name).touch()
+    assert [path.stem for path in _bench_specs(tmp_path, "engine")] == ["1_first", "2_second", "10_last"]
+    assert _bench_specs(tmp_path, "gpu") == [tmp_path / "gpu.yaml"]
+    with pytest.raises(UnknownName, match="Known: engine, gpu"):
+        _bench_specs(tmp_path, "engines")
 
 
 def test_a_synthetic_model_is_written(tmp_path: Path) -> None:

@@ -73,11 +73,35 @@ def test_the_token_is_drawn_in_the_graph_and_not_on_the_host(weights: Weights, c
     device = DeviceSampler(Sampling(temperature=0), weights.vocabulary, weights.n_ctx_train)
     assert device.attach(context.raw, 0)
     generate(context, {0: device}, count=1)
+    assert device.on_device
     assert context.decode() == 0
     assert library().llama_get_sampled_token_ith(context.raw, 0) != NO_TOKEN
     device.detach()
     generate(context, {0: device}, count=1)
+    assert context.decode() == 0
     assert library().llama_get_sampled_token_ith(context.raw, 0) == NO_TOKEN
+    device.free()
+
+
+def test_a_new_context_takes_over_in_the_middle(weights: Weights, context: Context) -> None:
+    sampling = Sampling(seed=6)
+    expected = generate(context, {0: Sampler(sampling, weights.vocabulary, weights.n_ctx_train)}, count=10)[0]
+    device = DeviceSampler(sampling, weights.vocabulary, weights.n_ctx_train)
+    small = Context(weights, EngineSettings(n_threads=1), 256)
+    device.attach(small.raw, 0)
+    begun = generate(small, {0: device}, count=4)[0]
+    small.free()
+    device.detach(context_gone=True)
+    device.attach(context.raw, 0)
+    context.drop(0)
+    context.batch.clear()
+    at = context.batch.add_run([5, 60, 70, *begun], 0, 0, logits="last")
+    for position in range(7, 13):
+        assert context.decode() == 0
+        begun.append(device.draw(context.raw, at))
+        context.batch.clear()
+        at = context.batch.add_token(begun[-1], position, 0)
+    assert begun == expected
     device.free()
 
 
@@ -101,6 +125,7 @@ def test_a_chain_with_a_link_for_the_host_draws_the_same_there(weights: Weights,
     device = DeviceSampler(sampling, weights.vocabulary, weights.n_ctx_train)
     device.attach(context.raw, 0)
     assert generate(context, {0: device})[0] == expected
+    assert device.on_device is False
     device.free()
 
 

@@ -9,7 +9,6 @@ import pytest
 
 import workbench as wb
 from workbench.evaluation import measures
-from workbench.evaluation.soak import _flatness, soak
 from workbench.interfaces import Engine
 
 
@@ -62,25 +61,3 @@ def test_a_pair_of_engines_answers_in_turn(engine: Engine, tiny: Path) -> None:
         assert seen["identical"] == 1.0
         assert seen["plain_tps"] > 0
         assert other.stats.output_tokens == 14 + 4, "both prompts and the warm-up"
-
-
-@pytest.mark.timeout(120)
-def test_soak_mixes_and_watches(tiny: Path) -> None:
-    noted: list[int] = []
-    with wb.load(tiny, n_ctx=2048, n_seq_max=4, n_threads=1) as llm:
-        seen = soak(llm, requests=80, at_once=4, settle=20, every=10, note=noted.append)
-    assert noted == list(range(10, 81, 10))
-    assert sum(seen["outcomes"].values()) == 80
-    assert {"length", "cancelled", "refused"} <= set(seen["outcomes"])
-    assert "not refused" not in seen["outcomes"]
-    assert len(seen["rss"]) == 8
-
-
-def test_flatness_is_looked_at_after_settling() -> None:
-    rising = [(at, 1000 + at) for at in range(0, 1001, 10)]
-    found = _flatness(rising, 200)
-    assert found["slope_bytes"] == pytest.approx(1000)
-    assert found["growth_bytes"] == pytest.approx(800, abs=50)
-    flat = [(at, 9000 if at < 200 else 5000) for at in range(0, 1001, 10)]
-    assert _flatness(flat, 200) == {"growth_bytes": 0, "slope_bytes": pytest.approx(0, abs=1e-6)}
-    assert _flatness([(0, 1)], 200) == {"growth_bytes": None, "slope_bytes": None}

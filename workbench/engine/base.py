@@ -14,6 +14,7 @@ from workbench.engine.template import ChatTemplate
 from workbench.engine.ticket import Listener, Ticket, TicketStream, stream_async
 from workbench.errors import InvalidSettings
 from workbench.interfaces import Chunk, Completion, Engine, Message, Prompt, Request
+from workbench.interfaces.schema import read_json
 from workbench.models import ModelFile
 from workbench.models.profiles import Profile
 
@@ -44,6 +45,24 @@ class LocalEngine(abc.ABC):
         except KeyboardInterrupt:
             ticket.cancel()
             raise
+
+    def complete_json(self, prompt: Prompt | Request, schema: Any, **options: Any) -> Any:
+        """Generate a value that meets a JSON schema.
+
+        Args:
+            prompt: say in it what is asked for: the schema constrains the answer, the model does not see it.
+            schema: a mapping, its JSON text, or a pydantic model class.
+            options: as :meth:`complete`.
+
+        Returns:
+            The parsed value; an instance, if ``schema`` is a class.
+
+        Raises:
+            InvalidGrammar: the schema asks for what cannot be promised.
+            ConstraintUnmet: the token cap came first.
+            pydantic.ValidationError: a validator of the class that its schema does not show.
+        """
+        return read_json(self.complete(prompt, json_schema=schema, **options).text, schema)
 
     def stream(self, prompt: Prompt | Request, **options: Any) -> TicketStream:
         """Generate chunk by chunk."""

@@ -16,15 +16,13 @@ from workbench.engine.library import GGML_TYPES, library, log_tail
 from workbench.engine.weights import Weights, quote
 from workbench.errors import ModelLoadError, SettingAdjusted
 from workbench.models import check_fits, estimate
+from workbench.models.compute_memory import output_rows, scored_rows
 from workbench.settings import UNQUANTISED_KV_TYPES, EngineSettings
 
 _AUTO, _OFF, _ON = -1, 0, 1
 """``enum llama_flash_attn_type``."""
 State = npt.NDArray[np.uint8]
 """What llama.cpp writes of a sequence, or of a whole context."""
-
-_SCORE_BUFFER_BYTES = 32 * 2**20
-"""Logits that scoring holds at once; bounds the output buffer, whatever the vocabulary."""
 
 
 class Context:
@@ -42,11 +40,12 @@ class Context:
     """
 
     def __init__(self, weights: Weights, settings: EngineSettings, n_ctx: int, *, n_ids: int | None = None) -> None:
-        check_fits(weights.file, settings, n_ctx, available_bytes=memory_for(settings), weights_loaded=True)
+        self.n_ids = n_ids or settings.n_seq_max
+        available = memory_for(settings)
+        check_fits(weights.file, settings, n_ctx, available_bytes=available, weights_loaded=True, n_ids=self.n_ids)
         self._lib = library()
         started = time.perf_counter()
-        self.n_ids = n_ids or settings.n_seq_max
-        self.score_tokens = max(16, _SCORE_BUFFER_BYTES // (4 * weights.vocabulary.size))
+        self.score_tokens = scored_rows(weights.vocabulary.size)
         self.raw, flash_attn = self._create(weights, settings, n_ctx)
         try:
             self._read_back(weights, settings, flash_attn)
@@ -179,6 +178,7 @@ class Context:
     def _try(self, weights: Weights, settings: EngineSettings, n_ctx: int) -> tuple[Any, list[str]]:
         with log_tail.capture() as said:
             raw = self._lib.llama_init_from_model(weights.raw, self._params(weights, settings, n_ctx))
+        self.said = said
         return raw, said
 
     def _params(self, weights: Weights, settings: EngineSettings, n_ctx: int) -> Any:
@@ -187,9 +187,7 @@ class Context:
         params.n_batch = min(settings.n_batch, n_ctx)
         params.n_ubatch = min(settings.n_ubatch or 512, params.n_batch)
         params.n_seq_max = self.n_ids
-        # The default reserves logits for a whole batch: 100 MB for 512 tokens of a 49k vocabulary.
-        drafts = settings.n_seq_max * (1 + (settings.draft_max if settings.speculation != "off" else 0))
-        params.n_outputs_max = max(self.n_ids, min(max(self.score_tokens, drafts), params.n_batch))
+        params.n_outputs_max = output_rows(weights.vocabulary.size, settings, n_ctx, self.n_ids)
         params.n_threads = settings.n_threads or default_threads()
         params.n_threads_batch = settings.n_threads_batch or params.n_threads
         params.flash_attn_type = _flash_attn_type(weights, settings)

@@ -13,9 +13,12 @@ from workbench.engine.sampler import Sampler
 from workbench.engine.vocabulary import Vocabulary
 from workbench.interfaces import Sampling
 
+_NO_TOKEN = -1
+"""LLAMA_TOKEN_NULL."""
+
 
 def can_offload(sampling: Sampling, constraint: Constraint | None = None) -> bool:
-    """Whether every sampler asked for has a form for the device; a grammar, DRY, XTC, typical and top-n-sigma have none.
+    """Whether every sampler asked for has a form for the device: a grammar, DRY, XTC, typical, top-n-sigma have none.
 
     llama.cpp would take the links before the first that has none and draw on the host; but then the logits come to the
     host after all, and nothing is gained.
@@ -34,6 +37,10 @@ class DeviceSampler(Sampler):
         sampling: how to draw; :func:`can_offload` says whether it can be drawn here.
         vocabulary: of the model.
         n_ctx_train: trained context.
+
+    Attributes:
+        on_device: whether the device drew; ``None``: nothing was drawn yet. A device that lacks an operation leaves the
+            rest of the chain, or all of it, to the host.
     """
 
     def __init__(self, sampling: Sampling, vocabulary: Vocabulary, n_ctx_train: int) -> None:
@@ -41,9 +48,10 @@ class DeviceSampler(Sampler):
         if self._chain is None:  # the host finds the largest logit without a chain
             self._chain = self._build(sampling, vocabulary, n_ctx_train)
         self._at: tuple[Any, int] | None = None
+        self.on_device: bool | None = None
 
     def attach(self, context: Any, sequence: int) -> bool:
-        """Make the chain part of the graph, for one sequence; False: it cannot be, so it will draw on the host.
+        """Make the chain part of the graph, for one sequence; False: it cannot be, so it draws on the host.
 
         Before the decode whose logits are to be drawn from; after the context was made anew, again. The next decode
         takes longer: llama.cpp plans its graph anew.
@@ -53,10 +61,11 @@ class DeviceSampler(Sampler):
             sequence: the sequence id the request has there.
         """
         self.detach()
-        if not self._lib.llama_set_sampler(context, sequence, self._chain):
-            return False
-        self._at = (context, sequence)
-        return True
+        if self._lib.llama_set_sampler(context, sequence, self._chain):
+            self._at, self.on_device = (context, sequence), None
+        else:
+            self.on_device = False
+        return self._at is not None
 
     def detach(self, *, context_gone: bool = False) -> None:
         """Take the chain out of the graph, before the sequence id gets another request. Idempotent.
@@ -64,15 +73,24 @@ class DeviceSampler(Sampler):
         Args:
             context_gone: the context was freed, so that there is nothing to take it out of.
         """
-        if self._at is not None and not context_gone:
+        if self._at is None:
+            return
+        if not context_gone:
             self._lib.llama_set_sampler(*self._at, None)
+        # A chain belongs to one graph for good (a second one aborts the process); a copy of it, random state and all,
+        # belongs to none.
+        used, self._chain = self._chain, self._lib.llama_sampler_clone(self._chain)
+        self._lib.llama_sampler_free(used)
         self._at = None
 
     def draw(self, context: Any, index: int) -> int:
         """The token drawn at batch position ``index`` of the last decode; drawn here if the device did not."""
+        if self.on_device is None:
+            self.on_device = self._lib.llama_get_sampled_token_ith(context, index) != _NO_TOKEN
         return int(self._lib.llama_sampler_sample(self._chain, context, index))
 
     def free(self) -> None:
         """Detach and give the chain back. Idempotent; the context, unless detached from, must still be there."""
-        self.detach()
+        if self._chain is not None:
+            self.detach()
         super().free()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from workbench.engine.allocation import record_allocation
 from workbench.engine.context import Context
 from workbench.engine.residency import Residency
 from workbench.engine.room import Room, RoomPlan
@@ -88,6 +89,8 @@ class Lifecycle:
         settings = self.settings.replace(kv_unified=room.unified)
         self.context = Context(self.weights, settings, room.n_ctx, n_ids=self.plan.ids(room))
         self.created_ms = self.context.create_ms
+        said, ids = self.context.said, self.context.n_ids
+        record_allocation(self.weights.file, self.context.settings, said, n_ctx=room.n_ctx, n_ids=ids)
         self.residency.bind(self.context)
         return self.context
 

@@ -104,7 +104,8 @@ class RoomPlan:
         settings = self._settings.replace(kv_unified=room.unified)
         # With layers on a GPU the memory is looked up where the context is made.
         available = None if self._weights.n_gpu_layers else ram().available_bytes + freed_bytes
-        check_fits(self._weights.file, settings, room.n_ctx, available_bytes=available, weights_loaded=True)
+        ids = self.ids(room)
+        check_fits(self._weights.file, settings, room.n_ctx, available_bytes=available, weights_loaded=True, n_ids=ids)
 
     def _shared(self, needed: bool, now: Room | None) -> bool:
         s = self._settings

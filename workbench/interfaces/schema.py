@@ -1,4 +1,4 @@
-"""A JSON schema as people give it → plain JSON values. Knows nothing of what a schema means."""
+"""A JSON schema as people give it → plain JSON values, and back. Knows nothing of what a schema means."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def plain_schema(given: Any) -> dict[str, Any]:
             f"json_schema must be a mapping, the JSON text of one, or a pydantic model class; not {str(given)[:80]!r}."
         )
     return schema
+
+
+def read_json(text: str, given: Any) -> Any:
+    """The value of a JSON text; an instance, if the schema was given as a pydantic model class."""
+    if isinstance(given, type) and callable(getattr(given, "model_validate_json", None)):
+        return given.model_validate_json(text)  # type: ignore[attr-defined]
+    return json.loads(text)
 
 
 def _plain(given: Any) -> Any:

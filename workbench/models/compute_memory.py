@@ -31,8 +31,12 @@ def output_rows(n_vocab: int, settings: EngineSettings, n_ctx: int, n_ids: int) 
     whole batch of them: 100 MB for 512 tokens of a 49k vocabulary.
     """
     drafts = settings.n_seq_max * (1 + (settings.draft_max if settings.speculation != "off" else 0))
-    scored = max(16, _SCORE_BYTES // (4 * n_vocab))
-    return max(n_ids, min(max(scored, drafts), settings.n_batch, n_ctx))
+    return max(n_ids, min(max(scored_rows(n_vocab), drafts), settings.n_batch, n_ctx))
+
+
+def scored_rows(n_vocab: int) -> int:
+    """Tokens that scoring computes at once: their logits take 32 MiB, whatever the vocabulary."""
+    return max(16, _SCORE_BYTES // (4 * n_vocab))
 
 
 def output_bytes(model: ModelFile, n_ids: int) -> int:

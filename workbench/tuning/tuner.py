@@ -53,6 +53,7 @@ def tune(
     plan: Plan | None = None,
     seed: int = 0,
     save: bool = True,
+    resume: bool = True,
     progress: Callable[[str], None] = lambda _: None,
     lab: Lab | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -72,6 +73,7 @@ def tune(
         plan: how often is measured.
         seed: of proposals and orders.
         save: keep the profile.
+        resume: keep trials on disk until the end, and go on with those of a tune that was killed.
         progress: hears a line now and then.
         lab: who measures; ``None``: child processes on this machine.
         clock: seconds.
@@ -93,7 +95,7 @@ def tune(
             job.set_budget(60.0 * minutes, clock)
             space = _space(file, quantizations, job.asked, speculation)
             key = _key(file, job, space, text, seed)
-            with Study(home() / "tuning" / f"{key}.db", seed) as study:
+            with Study(home() / "tuning" / f"{key}.db" if resume else None, seed) as study:
                 return job.run(space, study, seed, save)
     finally:
         whole.close()

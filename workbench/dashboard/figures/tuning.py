@@ -1,7 +1,7 @@
 """Figures of a tune: how the search went, what each change did, and speed against quality.
 
-Knows a :class:`~workbench.tuning.results.TuneResult` and nothing of pages. Trials are the search's, a few noisy pairs each;
-what is decided is decided by the finalists, which were measured afresh.
+Knows a :class:`~workbench.tuning.results.TuneResult` and nothing of pages. Trials are the search's, a few noisy pairs
+each; what is decided is decided by the finalists, which were measured afresh.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def draw(name: str, result: TuneResult) -> go.Figure:
 def history(result: TuneResult) -> go.Figure:
     """Every trial in running order, and the best so far."""
     trials = _measured(result)
-    figure = go.Figure([_points(result, trials, state) for state in _SYMBOLS] + [_incumbent(result, trials)])
+    figure = go.Figure([_points(trials, state) for state in _SYMBOLS] + [_incumbent(result, trials)])
     ratios = [ratio for _, ratio in trials]
     figure.update_layout(
         yaxis=_parts.ratio_axis(ratios, "speed ÷ untouched default (ratio, log scale)"),
@@ -62,11 +62,11 @@ def history(result: TuneResult) -> go.Figure:
     best = max(trials, key=lambda one: one[1])
     return theme.finish(
         figure,
-        title=f"{len(result.trials)} trials; the fastest of the search: {format_ratio(best[1])} with {best[0].candidate.label}",
+        title=f"{len(result.trials)} trials; fastest in the search: {format_ratio(best[1])}, {best[0].candidate.label}",
         description=(
-            "Each point is one trial: the mean of its pairs with the untouched default, taken moments apart. A cross was "
-            "given up early. The line is the best that came through all its pairs. The best of many noisy trials is "
-            "always too good: the final decides."
+            "Each point is one trial: the mean of its pairs with the untouched default, moments apart. A cross was "
+            "given up early. The line is the best that came through all its pairs. The best of many noisy trials "
+            "is always too good: the final decides."
         ),
         height=_HEIGHT,
     )
@@ -79,7 +79,7 @@ def levels(result: TuneResult) -> go.Figure:
         [f"{dimension}: {level}" for dimension, level in found],
         [f"median {format_ratio(statistics.median(ratios))}, n={len(ratios)}" for ratios in found.values()],
     )
-    figure = go.Figure(_strips(list(found.values())))
+    figure = go.Figure(list(_strips(list(found.values()))))
     height = labels.height() + _AXIS + _LEGEND
     every = [ratio for ratios in found.values() for ratio in ratios]
     figure.update_layout(
@@ -94,8 +94,8 @@ def levels(result: TuneResult) -> go.Figure:
         figure,
         title=f"What each change went with, in {len(_measured(result))} trials",
         description=(
-            "Trials by the level they had in each dimension; the bar is the median. Levels were not tried equally often "
-            "nor with the same company: the search goes where it is fast. Grey is the noise of this machine."
+            "Trials by the level they had in each dimension; the bar is the median. Levels were not tried equally "
+            "often nor in the same company: the search goes where it is fast. Grey is the noise of this machine."
         ),
         height=height,
         narrow=labels.narrow(_AXIS + _LEGEND + 20),
@@ -131,7 +131,7 @@ def _measured(result: TuneResult) -> list[tuple[TrialRecord, float]]:
     return [(one, ratio) for one, ratio in pairs if ratio is not None]
 
 
-def _points(result: TuneResult, trials: Sequence[tuple[TrialRecord, float]], state: str) -> go.Scatter:
+def _points(trials: Sequence[tuple[TrialRecord, float]], state: str) -> go.Scatter:
     chosen = [(one, ratio) for one, ratio in trials if one.state == state]
     return go.Scatter(
         x=[one.number + 1 for one, _ in chosen],
@@ -282,4 +282,5 @@ def _trade_title(result: TuneResult) -> str:
     if row is None:
         return "Speed against quality: nothing was surely faster within the limit"
     kl = row.quality.kl if row.quality else 0.0
-    return f"Speed against quality: {row.candidate.label} is {format_ratio(row.speed.ratio)} as fast at a mean KL of {kl:.3g}"
+    name, ratio = row.candidate.label, format_ratio(row.speed.ratio)
+    return f"Speed against quality: {name} is {ratio} as fast at a mean KL of {kl:.3g}"

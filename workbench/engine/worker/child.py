@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from workbench.engine.ticket import Ticket
 from workbench.engine.tuned import TunedEngine
+from workbench.engine.weights import Weights
 from workbench.engine.worker import protocol
 from workbench.engine.worker.continuation import Continuation
 from workbench.engine.worker.failures import error_values
@@ -44,7 +45,7 @@ _INLINE_CHARACTERS = 1 << 16
 def main() -> None:
     """Serve the parent, whose process id is the first argument, until it closes the pipe."""
     inbox, outbox = _private_pipes()
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal goes to every process of it
     parent = int(sys.argv[1])
     _die_with(parent)
@@ -141,8 +142,12 @@ class Host:
 
     def _facts(self) -> dict[str, Any]:
         """What the parent has to know of the model to write its prompts."""
-        vocabulary = self.engine._core.using_weights(lambda weights: weights.vocabulary)
-        return {"bos": vocabulary.text_of(vocabulary.bos), "eos": vocabulary.end_text, "n_vocab": vocabulary.size}
+
+        def read(weights: Weights) -> dict[str, Any]:
+            vocabulary = weights.vocabulary
+            return {"bos": vocabulary.text_of(vocabulary.bos), "eos": vocabulary.end_text, "n_vocab": vocabulary.size}
+
+        return self.engine._core.using_weights(read)
 
     @property
     def engine(self) -> TunedEngine:
@@ -176,13 +181,29 @@ class Host:
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def _submit(self, message: Mapping[str, Any]) -> None:
-        number = int(message["id"])
+        """Take several requests or none, those with common beginnings one after another, as the engine itself does."""
+        numbers = [int(values["id"]) for values in message["requests"]]
         try:
-            prompt = self._prompt(message)
-            self._start(number, protocol.request_from(message["request"], prompt), message.get("already"))
-            self._mouth.say("taken", [number, None if "tokens" in message else prompt])
+            begun = [self._prepare(values) for values in message["requests"]]
+            tickets = [ticket for _, ticket, _ in begun if ticket is not None]
+            self.engine._core.submit(sorted(tickets, key=lambda ticket: (ticket.request.priority, ticket.prompt)))
         except Exception as error:
-            self._mouth.say("refused", [number, error_values(error)])
+            for number in numbers:
+                self._mouth.say("refused", [number, error_values(error)])
+            return
+        for number, (running, ticket, prompt) in zip(numbers, begun, strict=True):
+            if ticket is not None:
+                running.begin(ticket)
+            self._mouth.say("taken", [number, prompt])
+
+    def _prepare(self, values: Mapping[str, Any]) -> tuple[Running, Ticket | None, list[int] | None]:
+        """What tells of a request, its ticket (``None``: it is over already), and its prompt if the parent lacks it."""
+        running = Running(int(values["id"]), self._mouth, self._tickets)
+        prompt = self._prompt(values)
+        request = protocol.request_from(values["request"], prompt)
+        if values.get("already"):
+            return running, self._continued(request, values["already"], running), None
+        return running, self.engine._ticket(request, running.listen), None if "tokens" in values else prompt
 
     def _prompt(self, message: Mapping[str, Any]) -> list[int]:
         if "tokens" in message:
@@ -191,27 +212,23 @@ class Host:
             message["text"], add_special=message["add_special"], parse_special=message["parse_special"]
         )
 
-    def _start(self, number: int, request: Request, already: list[int] | None) -> None:
-        running = Running(number, self._mouth, self._tickets)
-        if not already:
-            running.begin(self.engine._submit(request, running.listen))
-        else:
-            self._continue(request, already, running)
-
-    def _continue(self, request: Request, already: list[int], running: Running) -> None:
-        core = self.engine._core
-
-        def piece(token: int) -> bytes | None:
-            vocabulary = core.using_weights(lambda weights: weights.vocabulary)
-            return None if vocabulary.ends_generation(token) else vocabulary.piece(token)
-
-        rest = Continuation(request, already, piece, running.listen)
+    def _continued(self, request: Request, already: list[int], running: Running) -> Ticket | None:
+        rest = Continuation(request, already, self._piece, running.listen)
         if rest.over is not None:
             rest.listen(_complete_already(self.engine, rest.over))
-            return
-        ticket = self.engine._submit(rest.rest(), rest.listen)
+            return None
+        ticket = self.engine._ticket(rest.rest(), rest.listen)
         rest.cancel = ticket.cancel
-        running.begin(ticket)
+        return ticket
+
+    def _piece(self, token: int) -> bytes | None:
+        """A token's bytes; ``None``: it ends generation."""
+
+        def read(weights: Weights) -> bytes | None:
+            vocabulary = weights.vocabulary
+            return None if vocabulary.ends_generation(token) else vocabulary.piece(token)
+
+        return self.engine._core.using_weights(read)
 
     def _cancel(self, number: int) -> None:
         ticket = self._tickets.get(number)

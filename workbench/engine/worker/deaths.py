@@ -49,11 +49,13 @@ class Death:
         hint: what probably happened, and the remedy.
         exitcode: as in :class:`WorkerDied`.
         signal: as in :class:`WorkerDied`.
+        would_recur: the same work would end the next process the same way.
     """
 
     hint: str
     exitcode: int | None
     signal: str | None = None
+    would_recur: bool = False
 
     def error(self, partial: str = "") -> WorkerDied:
         """As an error, for a request that had come to ``partial``."""
@@ -70,7 +72,8 @@ def explain(exitcode: int, said: Sequence[str], *, memory_limit_bytes: int | Non
     """
     name = signal_name(exitcode)
     quoted = quote(said)
-    if any(_OUT_OF_MEMORY.search(line) for line in said):
+    short_of_memory = any(_OUT_OF_MEMORY.search(line) for line in said)
+    if short_of_memory:
         hint = f"It ran out of memory. {_SMALLER}" if memory_limit_bytes is None else over_limit(memory_limit_bytes)
     elif name is not None:
         hint = HINTS.get(name, "It was ended from outside.")
@@ -78,7 +81,7 @@ def explain(exitcode: int, said: Sequence[str], *, memory_limit_bytes: int | Non
         hint = "It ended by itself in the middle of its work."
     else:
         hint = "It could not go on."
-    return Death(f"{hint}{quoted}", exitcode, name)
+    return Death(f"{hint}{quoted}", exitcode, name, would_recur=short_of_memory)
 
 
 def no_answer(what: str) -> Death:

@@ -15,7 +15,7 @@ from workbench.engine.worker.process import Limits
 from workbench.engine.worker.pulse import patience_s
 from workbench.engine.worker.supervisor import Load, Supervisor
 from workbench.errors import InvalidSettings
-from workbench.interfaces import EngineStats, Message, Prompt, Request, Scores
+from workbench.interfaces import Completion, EngineStats, Message, Prompt, Request, Scores
 from workbench.models import ModelFile, resolve
 from workbench.settings import EngineSettings
 
@@ -126,11 +126,31 @@ class ProcessEngine(LocalEngine):
         self._finalizer()
 
     def _submit(self, request: Request, listener: Listener | None = None) -> Ticket:
-        self._supervisor.check_open()
-        return self._supervisor.submit(request, self._spelling(request.prompt), listener)
+        ticket = self._supervisor.ticket(request, self._spelling(request.prompt), listener)
+        self._supervisor.submit([ticket])
+        return ticket
+
+    def complete_many(self, prompts: Sequence[Prompt | Request], **options: Any) -> list[Completion]:
+        """Complete several, as many at once as ``n_seq_max``; answers in the order of the prompts.
+
+        What prompts have in common is computed once, as by :meth:`TunedEngine.complete_many`: they travel together.
+
+        Raises:
+            QueueFull: more of them than ``queue_limit`` allows; nothing was started.
+        """
+        requests = [self._request(prompt, options) for prompt in prompts]
+        tickets = [self._supervisor.ticket(request, self._spelling(request.prompt)) for request in requests]
+        try:
+            self._supervisor.submit(list(tickets))
+            return [ticket.wait() for ticket in tickets]
+        except BaseException:
+            for ticket in tickets:
+                ticket.cancel()
+            raise
 
     def _spelling(self, prompt: Prompt) -> Mapping[str, Any]:
         """The prompt as the process takes it; the chat template is rendered by the process that has that job."""
+        self._supervisor.check_open()
         if isinstance(prompt, str):
             return {"text": prompt, "add_special": True, "parse_special": False}
         messages = [part for part in prompt if isinstance(part, Message)]

@@ -22,7 +22,7 @@ from workbench.engine.worker.pulse import Pulse
 
 log = logging.getLogger("workbench.engine")
 
-_LINES_KEPT = 60
+_LINES_KEPT = 200
 _LINE_BYTES = 2000
 _LONGEST_TICK_S = 0.5
 _LAST_WORDS_WITHIN_S = 1.0
@@ -202,7 +202,7 @@ class WorkerProcess:
     def _judge(self, now: float, age_s: float, pid: int) -> Death | None:
         limit = self._limits.memory_limit_bytes
         if limit is not None and (private_bytes(pid) or 0) > limit:
-            return Death(over_limit(limit), -9, "SIGKILL")
+            return Death(over_limit(limit), -9, "SIGKILL", would_recur=True)
         if not self.ready:
             late = age_s > self._limits.load_deadline_s
             return no_answer(f"The model was not loaded after {age_s:.3g} s.") if late else None
@@ -214,7 +214,8 @@ def _spawn() -> subprocess.Popen[bytes]:
     here = str(Path(__file__).parents[3])
     path = os.pathsep.join(part for part in (here, os.environ.get("PYTHONPATH", "")) if part)
     return subprocess.Popen(  # noqa: S603 - this interpreter and this package
-        [sys.executable, "-m", "workbench.engine.worker.child", str(os.getpid())],
+        [sys.executable, "-P", "-m", "workbench.engine.worker.child", str(os.getpid())],
+        # -P: what lies in the folder somebody works in must not take the place of a module
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

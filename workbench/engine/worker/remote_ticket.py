@@ -65,7 +65,7 @@ class RemoteTicket(Ticket):
 
     def message(self) -> protocol.Message:
         """What to send to a child; after a death, with what has been generated already."""
-        message: protocol.Message = {"op": "submit", "id": self.number, "request": self._values}
+        message: protocol.Message = {"id": self.number, "request": self._values}
         if self.tokens:
             self._continued_from = len(self.tokens)
             return {**message, "tokens": self.prompt, "already": self.tokens}

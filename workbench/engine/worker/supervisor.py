@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class Supervisor:
         self._numbers = itertools.count(1)
         self._tickets: dict[int, RemoteTicket] = {}
         self._calls: dict[int, _Call] = {}
-        self._warnings: list[tuple[str, str]] = []
+        self._warnings: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._spawned = 0
         self._load_errors: list[BaseException] = []
         self._said_why: BaseException | None = None
@@ -137,27 +138,34 @@ class Supervisor:
         finally:
             self.reissue_warnings()
 
-    def submit(self, request: Request, spelling: Mapping[str, Any], listener: Listener | None) -> RemoteTicket:
-        """Send a request and wait until it is taken; a process is started first if there is none.
+    def ticket(self, request: Request, spelling: Mapping[str, Any], listener: Listener | None = None) -> RemoteTicket:
+        """A ticket for a request, not yet sent.
 
         Raises:
             EngineClosed: after :meth:`stop`.
-            whatever the engine refuses it with.
         """
-        ticket = RemoteTicket(request, next(self._numbers), spelling, listener, self._cancel)
-        with self._lock:
-            worker = self._at_work()
-            self._tickets[ticket.number] = ticket
-            worker.send(ticket.message())
+        self.check_open()
+        return RemoteTicket(request, next(self._numbers), spelling, listener, self._cancel)
+
+    def submit(self, tickets: list[RemoteTicket]) -> None:
+        """Send requests, all or none, and wait until they are taken; a process is started if there is none.
+
+        Raises:
+            EngineClosed: after :meth:`stop`.
+            whatever the engine refuses one of them with.
+        """
+        self._send(tickets)
         try:
-            ticket.settled.wait()
-        except BaseException:  # Ctrl-C: nobody will ever ask for it
-            ticket.cancel()
+            for ticket in tickets:
+                ticket.settled.wait()
+        except BaseException:  # Ctrl-C: nobody will ever ask for them
+            for ticket in tickets:
+                ticket.cancel()
             raise
         self.reissue_warnings()
-        if ticket.refusal is not None:
-            raise ticket.refusal
-        return ticket
+        for ticket in tickets:
+            if ticket.refusal is not None:
+                raise ticket.refusal
 
     def call(self, name: str, **arguments: Any) -> Any:
         """Ask something and wait for the answer; asked once more if the process died over it.
@@ -220,8 +228,12 @@ class Supervisor:
 
     def reissue_warnings(self) -> None:
         """Issue what the child has warned of, on the thread that asked."""
-        while self._warnings:
-            failures.reissue(*self._warnings.pop(0), stacklevel=5)
+        while not self._warnings.empty():
+            try:
+                category, text = self._warnings.get_nowait()
+            except queue.Empty:
+                return  # another thread has asked too
+            failures.reissue(category, text, stacklevel=5)
 
     # -- processes ----------------------------------------------------------------------------------------------------
 
@@ -232,6 +244,14 @@ class Supervisor:
             self._calls[number] = call
             worker.send(question(number))
         return call
+
+    def _send(self, tickets: list[RemoteTicket]) -> None:
+        if not tickets:
+            return
+        with self._lock:
+            worker = self._at_work()
+            self._tickets.update((ticket.number, ticket) for ticket in tickets)
+            worker.send({"op": "submit", "requests": [ticket.message() for ticket in tickets]})
 
     def _at_work(self) -> WorkerProcess:
         """The process; a new one, loading, if there is none. It takes messages while it loads."""
@@ -266,7 +286,8 @@ class Supervisor:
     def _hear(self, worker: WorkerProcess, message: protocol.Message) -> None:
         if worker is not self._worker:
             return  # the last words of one that is being closed
-        self._warnings += [(str(category), str(text)) for category, text in message.get("warnings", ())]
+        for category, text in message.get("warnings", ()):
+            self._warnings.put((str(category), str(text)))
         if "failed" in message:
             self._said_why = failures.error_from(message["failed"])
             return  # its end follows
@@ -313,7 +334,7 @@ class Supervisor:
                 error = self._load_failure(death)
                 again: list[RemoteTicket] = []
             else:
-                error, again = None, [ticket for ticket in tickets if self._may_go_on(ticket)]
+                error, again = None, [ticket for ticket in tickets if self._may_go_on(ticket, death)]
         for ticket in tickets:
             if ticket not in again:
                 self._lose(ticket, error or death.error(ticket.text))
@@ -327,9 +348,9 @@ class Supervisor:
         self._load_errors.append(error)
         return error
 
-    def _may_go_on(self, ticket: RemoteTicket) -> bool:
+    def _may_go_on(self, ticket: RemoteTicket, death: Death) -> bool:
         ticket.deaths += 1
-        if ticket.cancelled:
+        if ticket.cancelled or death.would_recur:
             return False
         if not ticket.started:
             return ticket.deaths < MOST_DEATHS
@@ -342,15 +363,13 @@ class Supervisor:
             ticket.refused(error)
 
     def _send_again(self, tickets: list[RemoteTicket]) -> None:
-        for ticket in tickets:
-            try:
-                with self._lock:
-                    worker = self._at_work()
-                    self._tickets[ticket.number] = ticket
-                    worker.send(ticket.message())
-            except EngineClosed:
+        try:
+            self._send(tickets)
+        except EngineClosed:
+            for ticket in tickets:
                 ticket.refused(StreamIncomplete(ticket.text, "the engine was closed."))
-            if ticket.cancelled:
+        for ticket in tickets:
+            if ticket.cancelled:  # perhaps while no process could be told
                 self._cancel(ticket.number)
 
     def _take_all(self) -> tuple[list[RemoteTicket], list[_Call]]:
