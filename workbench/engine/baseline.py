@@ -162,6 +162,11 @@ class BaselineEngine(LocalEngine):
         self._finalizer()
 
     def _submit(self, request: Request, listener: Listener | None = None) -> Ticket:
+        if request.grammar is not None or request.json_schema is not None:
+            raise InvalidSettings(
+                "The baseline does not constrain its output: llama_cpp.Llama ends the process where no token meets the "
+                "grammar. Leave grammar and json_schema out, or use engine='tuned'."
+            )
         prompt = self._prompt_tokens(request.prompt)
         self._check_length(len(prompt) + 1)
         ticket = Ticket(request, prompt, listener)

@@ -8,6 +8,7 @@ that is measured by whoever asks. Source: `llama_model_quantize` (`src/llama-qua
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -180,7 +181,12 @@ def _convert(
     command = [sys.executable, "-m", "workbench.engine.quantize_child"]
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter, this package
-            command, input=json.dumps(request).encode(), capture_output=True, timeout=timeout_s, check=False
+            command,
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
         )
     except subprocess.TimeoutExpired as error:
         raise ModelFileError(file.path, f"could not be requantised within {timeout_s:g} s. Allow more time.") from error

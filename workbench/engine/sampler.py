@@ -88,6 +88,19 @@ class Sampler:
         for token in prompt if self._window < 0 else prompt[-self._window :]:
             self._lib.llama_sampler_accept(self._chain, token)
 
+    def resume(self, output: Sequence[int]) -> None:
+        """Let the constraint see the beginning of the output, drawn under it by another sampler. Penalties: `replay`.
+
+        Raises:
+            InvalidGrammar: it is no beginning of an output that meets the constraint.
+        """
+        if self._state is None:
+            return
+        for token in output:
+            if not self._state.allows(token):
+                raise InvalidGrammar("The output to go on from does not meet the constraint. Start it anew.")
+            self._state.accept(token)
+
     def draw(self, context: Any, index: int) -> int:
         """The next token after batch position ``index`` of the last decode; also told to the chain and the constraint.
 

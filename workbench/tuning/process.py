@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -28,6 +29,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
+            env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # an abort's words, not a debugger's, and at once
         )
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         # a thread, because pipes have no portable time-out
@@ -76,7 +78,8 @@ class Child:
         words = " ".join(self._said.read()[-_LAST_WORDS:].decode("utf-8", "replace").split())
         self.close()
         name = signal.Signals(-code).name if code < 0 else None
-        return WorkerDied(f"Last words: {words or 'none'}.", exitcode=code, signal=name)
+        how = name or f"exit status {code}"
+        return WorkerDied(f"Its process ended by {how}. Last words: {words or 'none'}.", exitcode=code, signal=name)
 
 
 def _forward(pipe: IO[bytes], answers: queue.SimpleQueue[bytes]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, WorkerDied
 from workbench.tuning.candidate import DEFAULT, Candidate
 from workbench.tuning.lab import Lab, Shot
 from workbench.tuning.plan import Plan
@@ -118,7 +118,7 @@ class Search:
         try:
             pruned = self._measure(trial, candidate, known, mine)
         except WorkbenchError as error:
-            trial.set_user_attr("reason", str(error))
+            trial.set_user_attr("reason", error.hint if isinstance(error, WorkerDied) else str(error))
             return self._told(trial, TrialState.FAIL)
         return self._told(trial, TrialState.PRUNED if pruned else TrialState.COMPLETE, known.score(self._workload))
 

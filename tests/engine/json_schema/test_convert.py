@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -42,10 +43,18 @@ CASES = [
         ["{}", '{"ab":1}', '{"abc":null}', '{"b":null,"":null}', '{"a":2,"ac":null}'],
         ['{"ab":null}', '{"a":null}', '{"\\u0061":null}', '{"b":1}'],
     ),
-    ({"type": "object", "additionalProperties": {"const": 1}, "maxProperties": 2}, ["{}", '{"a":1,"b":1}'], ['{"a":1,"b":1,"c":1}']),
+    (
+        {"type": "object", "additionalProperties": {"const": 1}, "maxProperties": 2},
+        ["{}", '{"a":1,"b":1}'],
+        ['{"a":1,"b":1,"c":1}'],
+    ),
     ({"$defs": {"node": NODE}, "$ref": "#/$defs/node"}, ['{"v":1,"next":{"v":2,"next":null}}'], ['{"v":1,"next":{}}']),
     (
-        {"$defs": {"a/b": {"const": 1}, "node": {"const": 2}}, "properties": {"node": {"$ref": "#/$defs/a~1b"}}, "required": ["node"]},
+        {
+            "$defs": {"a/b": {"const": 1}, "node": {"const": 2}},
+            "properties": {"node": {"$ref": "#/$defs/a~1b"}},
+            "required": ["node"],
+        },
         ['{"node":1}'],
         ['{"node":2}'],
     ),
@@ -60,7 +69,11 @@ CASES = [
         ['{"a":5}'],
         ['{"a":4}', "{}"],
     ),
-    ({"type": "string", "minLength": 2, "anyOf": [{"maxLength": 3}, {"enum": ["long enough", "x"]}]}, ['"ab"', '"long enough"'], ['"a"', '"x"', '"abcd"']),
+    (
+        {"type": "string", "minLength": 2, "anyOf": [{"maxLength": 3}, {"enum": ["long enough", "x"]}]},
+        ['"ab"', '"long enough"'],
+        ['"a"', '"x"', '"abcd"'],
+    ),
     (
         {
             "oneOf": [
@@ -71,10 +84,18 @@ CASES = [
         ['{"t":"x"}', '{"t":"y"}'],
         ['{"t":"z"}'],
     ),
-    ({"properties": {"ключ \"q\"": {"const": 1}, "😀": {"const": 2}}, "required": ["😀"]}, ['{"ключ \\"q\\"":1,"😀":2}'], ['{"😀":1}']),
+    (
+        {"properties": {'ключ "q"': {"const": 1}, "😀": {"const": 2}}, "required": ["😀"]},
+        ['{"ключ \\"q\\"":1,"😀":2}'],
+        ['{"😀":1}'],
+    ),
     ({"properties": {"a": False, "b": {"const": 1}}}, ["{}", '{"b":1}'], ['{"a":1}']),
-    ({"type": "string", "minLength": 2001, "maxLength": 3500}, [f'"{"a" * 2001}"', f'"{"a" * 3500}"'], [f'"{"a" * 2000}"', f'"{"a" * 3501}"']),
-]  # fmt: skip
+    (
+        {"type": "string", "minLength": 2001, "maxLength": 3500},
+        [f'"{"a" * 2001}"', f'"{"a" * 3500}"'],
+        [f'"{"a" * 2000}"', f'"{"a" * 3501}"'],
+    ),
+]
 
 
 @pytest.mark.parametrize(("schema", "good", "bad"), CASES)
@@ -103,7 +124,7 @@ REFUSED = {
     "an unknown type": ({"type": "text"}, "Unknown type 'text'.*Known: object"),
     "a required key that may not be": ({"required": ["a"], "additionalProperties": False}, "allows none"),
     "a count as text": ({"type": "string", "minLength": "3"}, "wrong type"),
-    "deep nesting": ({"items": {"items": {}}}, None),
+    "deep nesting": (functools.reduce(lambda inner, _: {"items": inner}, range(70), {}), "nested more than 60 deep"),
     "several least keys": ({"type": "object", "minProperties": 2}, "minProperties 2"),
     "half a surrogate pair": ({"const": "\ud800"}, "surrogate"),
     "items in two ways": ({"allOf": [{"items": {"const": 1}}, {"prefixItems": [{}]}]}, "Write them as one"),
@@ -113,12 +134,6 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_promised_is_refused(accepts: Accepts, name: str) -> None:
     schema, words = REFUSED[name]
-    if words is None:
-        for _ in range(40):
-            schema = {"items": schema}
-        schema, words = {"items": {"items": schema}}, "nested more than 60 deep"
-        for _ in range(20):
-            schema = {"items": schema}
     with pytest.raises(InvalidGrammar, match=words):
         accepts(schema, "1")
 

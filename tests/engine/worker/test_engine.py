@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,11 +19,13 @@ import workbench as wb
 from workbench.engine import ProcessEngine
 from workbench.engine.worker import protocol
 from workbench.engine.worker.process import WorkerProcess
+from workbench.engine.worker.supervisor import Supervisor
 from workbench.errors import (
     ContextOverflow,
     EngineClosed,
     GpuUnavailable,
     InvalidSettings,
+    ModelFileError,
     NoChatTemplate,
     OutOfMemory,
     QueueFull,
@@ -232,3 +235,36 @@ def test_too_many_at_once_are_refused_as_a_whole(tiny: Path) -> None:
             engine.complete_many(["abc"] * 10, max_tokens=2)
         assert engine.stats.requests == 0
         assert engine.complete("abc", max_tokens=1).tokens
+
+
+def test_an_interrupt_while_it_loads_leaves_no_process(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pids: list[int | None] = []
+
+    def interrupted(self: Supervisor) -> None:
+        self._ask(lambda number: {"op": "call", "id": number, "name": "detokenize", "arguments": {"tokens": []}})
+        pids.append(self.pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Supervisor, "start", interrupted)
+    started = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        ProcessEngine(tiny)
+    assert time.perf_counter() - started < 4
+    assert pids[0]
+    assert not psutil.pid_exists(pids[0])
+
+
+def test_a_stream_that_cannot_be_continued_keeps_its_text(tiny: Path, tmp_path: Path) -> None:
+    model = tmp_path / "gone.gguf"
+    model.write_bytes(tiny.read_bytes())
+    with ProcessEngine(model, EngineSettings(n_ctx=8192, n_threads=1), resume_streams=True) as engine:
+        stream = engine.stream("abc", max_tokens=7000, **GREEDY)
+        text = next(stream).text
+        model.unlink()
+        assert engine.pid
+        os.kill(engine.pid, 9)
+        with pytest.raises(WorkerDied, match="could not load the model") as caught:
+            list(stream)
+        assert caught.value.partial.startswith(text)
+        with pytest.raises(ModelFileError):
+            engine.complete("abc", max_tokens=1)

@@ -103,7 +103,9 @@ class WorkerProcess:
             self._process.kill()
 
     def close(self) -> None:
-        """Let it finish its step and free what it holds; killed if that takes long. Waits. Idempotent."""
+        """Let it finish its step and free what it holds; killed if it loads, or takes long. Waits. Idempotent."""
+        if not self.ready:
+            self.kill(no_answer("It was not wanted any more."))
         self.send({"op": "close"})
         self._outbox.put(None)
         if threading.current_thread() is self._thread:

@@ -337,7 +337,7 @@ class Supervisor:
                 error, again = None, [ticket for ticket in tickets if self._may_go_on(ticket, death)]
         for ticket in tickets:
             if ticket not in again:
-                self._lose(ticket, error or death.error(ticket.text))
+                self._lose(ticket, death, error)
         for call in calls:
             call.answer(error=error or death.error())
         self._send_again(again)
@@ -356,11 +356,16 @@ class Supervisor:
             return ticket.deaths < MOST_DEATHS
         return self._resume and ticket.resumable and ticket.deaths <= MOST_DEATHS
 
-    def _lose(self, ticket: RemoteTicket, error: BaseException) -> None:
+    def _lose(self, ticket: RemoteTicket, death: Death, load_failure: BaseException | None) -> None:
         if ticket.cancelled:
             ticket.finish_cancelled(self._load.name, self.settings)
-        else:
-            ticket.refused(error)
+        elif load_failure is None:
+            ticket.refused(death.error(ticket.text))
+        elif not ticket.started:
+            ticket.refused(load_failure)
+        else:  # it was to be continued: what has come is kept
+            hint = f"A new one could not load the model: {load_failure}"
+            ticket.refused(dataclasses.replace(death, hint=hint).error(ticket.text))
 
     def _send_again(self, tickets: list[RemoteTicket]) -> None:
         try:
@@ -368,6 +373,9 @@ class Supervisor:
         except EngineClosed:
             for ticket in tickets:
                 ticket.refused(StreamIncomplete(ticket.text, "the engine was closed."))
+        except Exception as error:  # no new thread or process to be had: nobody may wait for ever
+            for ticket in tickets:
+                ticket.refused(error)
         for ticket in tickets:
             if ticket.cancelled:  # perhaps while no process could be told
                 self._cancel(ticket.number)
