@@ -72,6 +72,18 @@ def test_generate_streams_an_answer_and_its_timings(tiny: Path) -> None:
     assert "4 written" in piped.stderr
 
 
+def test_tune_ends_with_a_table_and_a_dashboard(tiny: Path, tmp_path: Path) -> None:
+    page = tmp_path / "tune.html"
+    short = ("--minutes", 0.05, "--no-quantize", "--prompt", 32, "--decode", 4, "--dry-run", "--report", page)
+    done = run("tune", tiny, *short)
+    assert done.returncode == 0, done.stderr
+    assert "untouched: reads" in done.stderr
+    assert "trials" in done.stdout
+    assert "limit: mean KL" in done.stdout
+    assert f"Dashboard: {page}" in done.stdout
+    assert "Tuning tiny" in page.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -80,6 +92,8 @@ def test_generate_streams_an_answer_and_its_timings(tiny: Path) -> None:
         (("generate", "smollm2-135m", "hi", "-s", "n_ctx"), "NAME=VALUE"),
         (("generate", "smollm2-135m", "hi", "--preset", "chatty"), "Did you mean 'chat'?"),
         (("generate", "nowhere/x.gguf", "hi"), "nowhere/x.gguf"),
+        (("tune", "smollm2-135m", "--quantize", "Q4_KM"), "Did you mean 'Q4_K_M'?"),
+        (("tune", "smollm2-135m", "--min-same-top", 99), "0.99 is 99 %"),
         (("bench", "engines"), "Unknown bench 'engines'"),
     ],
 )

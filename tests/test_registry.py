@@ -111,12 +111,16 @@ def test_built_ins_keep_their_protocol(one, name, args, protocol):
         made.close()
 
 
-@pytest.mark.parametrize("name", ["tuned", "baseline"])
+ENGINES = ("tuned", "baseline", "worker")
+
+
+@pytest.mark.parametrize("name", ENGINES)
 def test_engines_keep_their_protocol(tiny, name):
     with engines.create(name, tiny, EngineSettings(n_ctx=256)) as engine:
         assert isinstance(engine, Engine)
 
 
 def test_every_built_in_is_tried_above():
-    tried = {(one.kind, name) for one, name, _, _ in BUILT_INS} | {("engine", "tuned"), ("engine", "baseline")}
+    tried = {(one.kind, name) for one, name, _, _ in BUILT_INS} | {("engine", name) for name in ENGINES}
+    tried.add(("engine", "llama-server"))  # needs a program of others: tests/engine/peers
     assert {(one.kind, name) for one in REGISTRIES for name in one.names()} == tried

@@ -95,3 +95,8 @@ def test_the_build_of_llama_cpp_is_asked_once(run, tmp_path):
     kept.write_text('{"system_info": "kept"}')
     outcome, _ = run("import workbench", "workbench.record(x=1)", folder="again")
     assert outcome.result["environment"]["llama_cpp"] == {"system_info": "kept"}
+
+
+def test_no_profile_on_disk_changes_what_a_run_measures(run):
+    outcome, _ = run("import os, workbench as wb\nwb.record(done=1, info={'profile': os.environ['WORKBENCH_PROFILE']})")
+    assert outcome.result["record"]["info"] == {"profile": "off"}

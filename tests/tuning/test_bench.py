@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,18 @@ from workbench.tuning.process import Child
 ONE_THREAD = Candidate.of(None, {"n_threads": 1})
 SHORT = Workload(prompt_tokens=64, decode_tokens=8)
 TEXT = "The quick brown fox jumps over the lazy dog, and then it sleeps. " * 12
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute threads of several processes on the same cores spin at each other's expense."""
+    side = ProcessLab._side
+
+    def with_one(self: ProcessLab, candidate: Candidate) -> dict[str, Any]:
+        found = side(self, candidate)
+        return {**found, "settings": {"n_threads": 1, **found["settings"], "n_threads_batch": 1}}
+
+    monkeypatch.setattr(ProcessLab, "_side", with_one)
 
 
 @pytest.fixture

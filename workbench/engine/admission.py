@@ -7,8 +7,10 @@ prompt: that beginning is shared then rather than computed twice.
 from __future__ import annotations
 
 import time
+import warnings
 
 from workbench.engine.context import Context
+from workbench.engine.device_sampler import DeviceSampler, can_offload
 from workbench.engine.grammar import compile_constraint
 from workbench.engine.lifecycle import Lifecycle
 from workbench.engine.queueing import WaitingLine
@@ -19,7 +21,7 @@ from workbench.engine.tally import Tally
 from workbench.engine.ticket import Ticket
 from workbench.engine.tiers import WORTH_KEEPING
 from workbench.engine.weights import Weights
-from workbench.errors import ContextOverflow, OutOfMemory
+from workbench.errors import ContextOverflow, OutOfMemory, SettingAdjusted
 from workbench.settings import EngineSettings
 
 ROOM_FOR_ANSWER = 256
@@ -52,6 +54,7 @@ class Admission:
     ) -> None:
         self._weights, self._settings, self._life = weights, settings, life
         self._running, self._tally, self._speculation = running, tally, speculation
+        self._told_host_draws = False
 
     def admit(self, waiting: WaitingLine) -> None:
         """Start what can start, in the order of the line; what cannot be started at all fails."""
@@ -93,8 +96,7 @@ class Admission:
         context = self._context_with_room(ticket, soon if self._settings.n_ctx is None else capacity)
         if context is None:
             return False
-        constraint = compile_constraint(ticket.request, self._weights.vocabulary)
-        sampler = Sampler(ticket.request.sampling, self._weights.vocabulary, self._weights.n_ctx_train, constraint)
+        sampler = self._sampler(ticket)
         try:
             sampler.replay(prompt)
             cells = context.n_ctx - self._outstanding() if context.unified else None
@@ -105,11 +107,34 @@ class Admission:
         endless = self._settings.context_shift and context.can_shift
         sequence = Sequence(ticket, slot, receipt, capacity, sampler, endless=endless)
         self._running.append(sequence)
+        if isinstance(sampler, DeviceSampler):
+            self._attach(sampler, context, sequence)
         self._make_way(context, sequence)
         if self._speculation is not None:
             self._speculation.begin(sequence)
         self._tally.admitted(sequence)
         return True
+
+    def _sampler(self, ticket: Ticket) -> Sampler:
+        """Draws on the GPU if that was asked for and can be: one token a sequence and step, and no guesses."""
+        sampling, vocabulary, n_ctx_train = (
+            ticket.request.sampling,
+            self._weights.vocabulary,
+            self._weights.n_ctx_train,
+        )
+        constraint = compile_constraint(ticket.request, vocabulary)
+        if self._settings.gpu_sampling and self._speculation is None and can_offload(sampling, constraint):
+            return DeviceSampler(sampling, vocabulary, n_ctx_train)
+        return Sampler(sampling, vocabulary, n_ctx_train, constraint)
+
+    def _attach(self, sampler: DeviceSampler, context: Context, sequence: Sequence) -> None:
+        if not sampler.attach(context.raw, sequence.slot.index) and not self._told_host_draws:
+            self._told_host_draws = True
+            warnings.warn(
+                "gpu_sampling=True is not possible for this model and device; tokens are drawn on the host.",
+                SettingAdjusted,
+                stacklevel=2,
+            )
 
     def _context_with_room(self, ticket: Ticket, need: int) -> Context | None:
         """A context in which a request may have ``need`` tokens; ``None``: not while the others run."""
@@ -141,7 +166,17 @@ class Admission:
         """A context for a sequence of ``need`` tokens among ``together`` of all; see :meth:`Lifecycle.ensure`."""
         started = time.perf_counter()
         before = self._life.context
-        context = self._life.ensure(need, together)
+        if before is not None and self._life.is_enough(need, together):
+            return before
+        drawing = [(s.sampler, s) for s in self._running if isinstance(s.sampler, DeviceSampler)]
+        for sampler, _ in drawing:
+            sampler.detach()
+        try:
+            context = self._life.ensure(need, together)
+        finally:
+            if self._life.context is not None:
+                for sampler, sequence in drawing:
+                    self._attach(sampler, self._life.context, sequence)
         if context is not before:
             self._tally.making_s += time.perf_counter() - started
         return context

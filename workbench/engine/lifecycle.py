@@ -47,6 +47,11 @@ class Lifecycle:
         """What the present context holds."""
         return None if self.context is None else Room(self.context.n_ctx, self.context.unified)
 
+    def is_enough(self, need: int, together: int) -> bool:
+        """Whether the present context has room for a sequence of ``need`` tokens among ``together`` that run."""
+        now = self.room
+        return now is not None and self.plan.holds(now, need, together)
+
     def ensure(self, need: int, together: int) -> Context:
         """A context for a sequence of ``need`` tokens among ``together`` that run; remade if the present one is small.
 
@@ -55,7 +60,7 @@ class Lifecycle:
             ModelLoadError: llama.cpp refused.
         """
         now = self.room
-        if now is not None and self.context is not None and self.plan.holds(now, need, together):
+        if self.context is not None and self.is_enough(need, together):
             return self.context
         wanted = self.plan.wanted(need, together, now)
         if self.context is None:

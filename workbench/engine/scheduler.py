@@ -287,7 +287,7 @@ class Scheduler:
         try:
             drawn = [draw(raw, at)]
             for guess in sequence.drafted:
-                if drawn[-1] != guess or self.weights.vocabulary.ends_generation(guess):
+                if drawn[-1] != guess or self.weights.vocabulary.ends_generation(guess) or sequence.sampler.over:
                     break
                 drawn.append(draw(raw, at + len(drawn)))
         except Exception as error:
@@ -309,6 +309,8 @@ class Scheduler:
         for at, token in enumerate(tokens, 1):
             piece = say(token)
             reason = sequence.accept(token, piece, at=now)
+            if reason is None and at == len(tokens) and sequence.sampler.over:
+                reason = "stop"
             if reason:
                 unsaid = len(tokens) - at
                 if unsaid:

@@ -10,6 +10,7 @@ from typing import Any
 from workbench.engine.base import LocalEngine
 from workbench.engine.budget import memory_for
 from workbench.engine.core import Core
+from workbench.engine.grammar import compile_constraint
 from workbench.engine.ticket import Listener, Ticket
 from workbench.errors import ContextOverflow
 from workbench.interfaces import Completion, EngineStats, Prompt, Request, Scores
@@ -91,6 +92,9 @@ class TunedEngine(LocalEngine):
     def _ticket(self, request: Request, listener: Listener | None = None) -> Ticket:
         prompt = self._prompt_tokens(request.prompt)
         self._check_length(len(prompt))
+        if request.grammar is not None or request.json_schema is not None:
+            # compiled here, on the caller's thread, and kept for the engine's
+            self._core.using_weights(lambda weights: compile_constraint(request, weights.vocabulary))
         return Ticket(request, prompt, listener)
 
     def complete_many(self, prompts: Sequence[Prompt | Request], **options: Any) -> list[Completion]:

@@ -115,12 +115,12 @@ def middle(results: Results, contender: str, metric: str) -> float | None:
 
 def _main() -> None:
     """The child: a job on standard input, the result as the last line of standard output."""
-    import workbench
+    from workbench.engine import load
     from workbench.evaluation.measures import MEASURES
 
     job = json.load(sys.stdin)
     wanted = {"profile": False, **job["contender"]}  # a tuned profile would favour one contender
-    with workbench.load(job["model"], **wanted) as engine:
+    with load(job["model"], **wanted) as engine:
         result = MEASURES[job["measure"]](engine, **job["options"])
         print(json.dumps({**result, "settings": engine.settings.to_dict()}))  # noqa: T201 - the answer to the parent
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from workbench.errors import EngineError
 from workbench.evaluation import workloads
 from workbench.interfaces import Completion, Engine
 
@@ -247,5 +248,5 @@ def _await_release(engine: Engine) -> None:
     before, give_up = engine.stats.released, time.monotonic() + _RELEASE_DEADLINE_S
     while engine.stats.released == before:
         if time.monotonic() > give_up:
-            raise TimeoutError(f"The engine kept its context for {_RELEASE_DEADLINE_S:g} s. Set idle_release_s.")
+            raise EngineError(f"The engine kept its context for {_RELEASE_DEADLINE_S:g} s. Set idle_release_s.")
         time.sleep(0.02)
