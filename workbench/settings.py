@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,26 +119,17 @@ class EngineSettings:
     rope_freq_scale: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n_ctx", "n_batch", "n_ubatch", "n_seq_max", "n_threads", "n_threads_batch"):
-            _check_at_least(name, getattr(self, name), 1)
-        for name in _SWITCHES:
-            _check_switch(name, getattr(self, name))
-        for name in ("flash_attn", "kv_unified"):
-            if getattr(self, name) is not None:
-                _check_switch(name, getattr(self, name))
-        for name in ("host_cache_bytes", "disk_cache_bytes", "n_keep", "queue_limit"):
-            _check_at_least(name, getattr(self, name), 0)
-        for name in ("idle_release_s", "model_release_s"):
-            _check_seconds(name, getattr(self, name))
-        _check_at_least("draft_max", self.draft_max, 1)
-        _check_known("speculation", self.speculation, SPECULATION)
-        if (self.speculation == "draft") != (self.draft_model is not None):
-            raise InvalidSettings('speculation="draft" and draft_model belong together. Give both, or neither.')
-        _check_at_least("n_gpu_layers", self.n_gpu_layers, -1)
-        _check_at_least("main_gpu", self.main_gpu, 0)
+        for check, names in _RANGES:
+            for name in names:
+                check(name, getattr(self, name))
         _check_known("type_k", self.type_k, KV_TYPES)
         _check_known("type_v", self.type_v, KV_TYPES)
         _check_known("split_mode", self.split_mode, SPLIT_MODES)
+        _check_known("speculation", self.speculation, SPECULATION)
+        self._check_sizes()
+        self._check_pairs()
+
+    def _check_sizes(self) -> None:
         if self.n_seq_max > MAX_SEQUENCES:
             raise InvalidSettings(f"n_seq_max is {self.n_seq_max}; llama.cpp runs {MAX_SEQUENCES} at most.")
         if self.n_ubatch is not None and self.n_ubatch > self.n_batch:
@@ -149,10 +140,18 @@ class EngineSettings:
             raise InvalidSettings(
                 f"n_ctx ({self.n_ctx}) leaves no token for each of {self.n_seq_max} sequences. Raise it."
             )
+
+    def _check_pairs(self) -> None:
         if self.flash_attn is False and self.type_v not in UNQUANTISED_KV_TYPES:
             raise InvalidSettings(
                 f"type_v={self.type_v!r} needs flash attention. Set flash_attn=True, or type_v to one of "
                 f"{', '.join(UNQUANTISED_KV_TYPES)}."
+            )
+        if (self.speculation == "draft") != (self.draft_model is not None):
+            raise InvalidSettings('speculation="draft" and draft_model belong together. Give both, or neither.')
+        if self.gpu_sampling and self.speculation != "off":
+            raise InvalidSettings(
+                "gpu_sampling draws one token a sequence and step, speculation several. Leave one of them off."
             )
 
     @classmethod
@@ -201,6 +200,11 @@ def _check_at_least(name: str, value: object, low: int) -> None:
         raise InvalidSettings(f"{name} must be at least {low}, not {value}.")
 
 
+def _check_choice(name: str, value: object) -> None:
+    if value is not None:
+        _check_switch(name, value)
+
+
 def _check_seconds(name: str, value: object) -> None:
     if value is None:
         return
@@ -217,6 +221,22 @@ def _check_switch(name: str, value: object) -> None:
 def _check_known(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UnknownName(name, str(value), known)
+
+
+_RANGES: tuple[tuple[Callable[[str, object], None], tuple[str, ...]], ...] = (
+    (
+        lambda name, value: _check_at_least(name, value, 1),
+        ("n_ctx", "n_batch", "n_ubatch", "n_seq_max", "n_threads", "n_threads_batch", "draft_max"),
+    ),
+    (
+        lambda name, value: _check_at_least(name, value, 0),
+        ("main_gpu", "host_cache_bytes", "disk_cache_bytes", "n_keep", "queue_limit"),
+    ),
+    (lambda name, value: _check_at_least(name, value, -1), ("n_gpu_layers",)),
+    (_check_switch, _SWITCHES),
+    (_check_choice, ("flash_attn", "kv_unified")),
+    (_check_seconds, ("idle_release_s", "model_release_s")),
+)
 
 
 def home() -> Path:

@@ -14,7 +14,8 @@ GREEDY = {"temperature": 0.0, "ignore_eos": True}
 
 
 def make(path: Path, **settings: object) -> TunedEngine:
-    return TunedEngine(path, EngineSettings.from_mapping({"n_threads": 1, "type_k": "f32", "type_v": "f32", **settings}))
+    exact = {"type_k": "f32", "type_v": "f32"}
+    return TunedEngine(path, EngineSettings.from_mapping({"n_threads": 1, **exact, **settings}))
 
 
 @pytest.fixture

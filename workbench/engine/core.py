@@ -25,6 +25,9 @@ from workbench.settings import EngineSettings
 
 T = TypeVar("T")
 
+_LONGEST_SLEEP_S = 86400.0
+"""The platform's timers have an end; idle times need not."""
+
 
 class Core:
     """One thread, one model.
@@ -195,7 +198,7 @@ class Core:
 
     def _next(self, timeout_s: float | None) -> Callable[[], None] | None:
         try:
-            return self._inbox.get(timeout=timeout_s)
+            return self._inbox.get(timeout=None if timeout_s is None else min(timeout_s, _LONGEST_SLEEP_S))
         except queue.Empty:
             return None
 

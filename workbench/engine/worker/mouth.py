@@ -90,7 +90,7 @@ class Mouth:
         if message:
             self._outbox.write(protocol.pack(message))
             self._outbox.flush()
-        return items[-1][0] != _FINISH
+        return all(kind != _FINISH for kind, _ in items)  # the engine may have gone on talking behind it
 
     def _add_state(self, message: protocol.Message) -> None:
         for at, (name, values) in enumerate(zip(("stats", "settings"), self._state() or (), strict=False)):
