@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -223,7 +225,7 @@ def tune(
         quantizations=wanted,
         text=_text(text) if text else None,
         save=not dry_run,
-        progress=(lambda _: None) if quiet else (lambda line: typer.echo(line, err=True)),
+        progress=(lambda _: None) if quiet else _clocked(time.monotonic()),
     )
     typer.echo(f"\n{result}")
     typer.echo(f"Dashboard: {write_tune_report(result, report or result.report_path)}")
@@ -285,6 +287,11 @@ def bench(
     _print_targets(results)
     if any(target.met is not True for target in results):
         raise typer.Exit(1)
+
+
+def _clocked(began: float) -> Callable[[str], None]:
+    """Progress lines with the seconds since the beginning."""
+    return lambda line: typer.echo(f"{time.monotonic() - began:5.0f} s  {line}", err=True)
 
 
 def _text(path: Path | None) -> str:

@@ -85,11 +85,11 @@ def test_processes_take_turns_and_the_oldest_goes_when_memory_is_short(
     monkeypatch.setattr(module, "_MOST_OPEN", 2)
     real.measure(ONE_THREAD, SHORT)
     real.measure(Candidate.of(None, {"n_threads": 1, "n_batch": 256}), SHORT)
-    assert ONE_THREAD in [key[0] for key in real._open], "used a moment ago"
+    assert ONE_THREAD in real._open, "used a moment ago"
     assert len(real._open) == 2
     monkeypatch.setattr(module, "_MEMORY_SHARE", 0.0)
     real.measure(Candidate.of(None, {"n_threads": 1, "n_ubatch": 64}), SHORT)
-    assert len(real._open) == 2 or len(real._open) == 1
+    assert len(real._open) <= 2
 
 
 def test_a_killed_process_is_this_candidates_failure_and_the_next_call_starts_another(real: ProcessLab) -> None:

@@ -31,23 +31,30 @@ _LEAST_TIMEOUT_S = 60.0
 _PATIENCE = 20.0
 """A candidate may take this many times as long as the default did."""
 
-Key = tuple[Candidate, int, int]
-
 
 class ProcessLab:
     """Implements :class:`workbench.tuning.lab.Lab` with real processes.
 
     Args:
         file: the untouched model.
+        room: the longest turn there will be; each process has room for it, so that shorter ones need no other.
         text: what quality is measured on; ``None``: the text that comes with the package.
         through_engine: measure whole turns through the engine on real text, not llama.cpp alone. Speculation needs it.
     """
 
-    def __init__(self, file: ModelFile, *, text: str | None = None, through_engine: bool = False) -> None:
+    def __init__(
+        self,
+        file: ModelFile,
+        room: Workload | None = None,
+        *,
+        text: str | None = None,
+        through_engine: bool = False,
+    ) -> None:
         self.file = file
+        self._room = room or Workload()
         self._text = sample_text() if text is None else text
         self._through_engine = through_engine
-        self._open: OrderedDict[Key, Child] = OrderedDict()
+        self._open: OrderedDict[Candidate, Child] = OrderedDict()
         self._made: dict[str, Path] = {}
         self._default_s: float | None = None
 
@@ -62,11 +69,11 @@ class ProcessLab:
 
     def measure(self, candidate: Candidate, workload: Workload) -> Shot:
         """One turn; the first of a process comes after a warm-up."""
-        key = (candidate, workload.prompt_tokens, workload.decode_tokens)
-        child = self._open.get(key) or self._start(key)
-        self._open.move_to_end(key)
+        child = self._open.get(candidate) or self._start(candidate)
+        self._open.move_to_end(candidate)
         started = time.monotonic()
-        answer = self._ask(key, child, {"operation": "measure"})
+        turn = {"prompt_tokens": workload.prompt_tokens, "decode_tokens": workload.decode_tokens}
+        answer = self._ask(candidate, child, {"operation": "measure", **turn})
         if candidate == DEFAULT:
             self._default_s = time.monotonic() - started
         return Shot(answer["prefill_tps"], answer["decode_tps"])
@@ -99,28 +106,27 @@ class ProcessLab:
         while self._open:
             self._open.popitem()[1].close()
 
-    def _start(self, key: Key) -> Child:
-        candidate, prompt_tokens, decode_tokens = key
+    def _start(self, candidate: Candidate) -> Child:
         file = self.prepare(candidate)
-        while len(self._open) >= self._slots(candidate, file, prompt_tokens + decode_tokens):
+        while len(self._open) >= self._slots(candidate, file):
             self._open.popitem(last=False)[1].close()
-        child = self._open[key] = Child()
+        child = self._open[candidate] = Child()
         request = {
             "operation": "open",
             **self._side(candidate),
-            "prompt_tokens": prompt_tokens,
-            "decode_tokens": decode_tokens,
+            "prompt_tokens": self._room.prompt_tokens,
+            "decode_tokens": self._room.decode_tokens,
             "through_engine": self._through_engine,
             "text": self._text if self._through_engine else "",
         }
-        self._ask(key, child, request)
+        self._ask(candidate, child, request)
         return child
 
-    def _ask(self, key: Key, child: Child, request: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, candidate: Candidate, child: Child, request: dict[str, Any]) -> dict[str, Any]:
         try:
             return child.ask(request, self._timeout_s(request["operation"]))
         except BaseException:  # whatever it was: this process is not to be asked again
-            self._open.pop(key, None)
+            self._open.pop(candidate, None)
             child.close()
             raise
 
@@ -132,8 +138,9 @@ class ProcessLab:
     def _side(self, candidate: Candidate) -> dict[str, Any]:
         return {"model": str(self.prepare(candidate).path), "settings": dict(candidate.settings)}
 
-    def _slots(self, candidate: Candidate, file: ModelFile, n_ctx: int) -> int:
+    def _slots(self, candidate: Candidate, file: ModelFile) -> int:
         """Processes that may be open at once, the new one included, at least it alone."""
+        n_ctx = self._room.prompt_tokens + self._room.decode_tokens
         need = estimate(file, candidate.engine_settings(), n_ctx).total_bytes
         free = int(_MEMORY_SHARE * ram().available_bytes) // max(need, 1)
         return max(1, min(_MOST_OPEN, len(self._open) + free))

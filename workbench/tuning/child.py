@@ -19,10 +19,14 @@ from workbench.settings import EngineSettings
 from workbench.sweep.processes import die_with_parent
 
 
-class Turn(Protocol):
-    """Something that runs one turn of the workload and says how fast: prefill and decode, tokens per second."""
+_WARM_PROMPT, _WARM_DECODE = 32, 4
+"""What llama-bench's warm-ups amount to: enough to fault the weights in and start the threads."""
 
-    def run(self) -> tuple[float, float]:
+
+class Turn(Protocol):
+    """Something that runs turns and says how fast: prefill and decode, tokens per second."""
+
+    def run(self, prompt_tokens: int, decode_tokens: int) -> tuple[float, float]:
         """One turn."""
         ...
 
@@ -57,12 +61,12 @@ class _Server:
     def _open(self, request: Mapping[str, Any]) -> dict[str, Any]:
         make = EngineTurn if request["through_engine"] else LimitTurn
         self._turn = make(request)
-        self._turn.run()  # the warm-up
+        self._turn.run(min(_WARM_PROMPT, request["prompt_tokens"]), min(_WARM_DECODE, request["decode_tokens"]))
         return {}
 
-    def _measure(self, _: Mapping[str, Any]) -> dict[str, Any]:
+    def _measure(self, request: Mapping[str, Any]) -> dict[str, Any]:
         assert self._turn is not None  # noqa: S101 - the parent opens first
-        prefill_tps, decode_tps = self._turn.run()
+        prefill_tps, decode_tps = self._turn.run(request["prompt_tokens"], request["decode_tokens"])
         return {"prefill_tps": prefill_tps, "decode_tps": decode_tps}
 
     def _compare(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,13 +85,13 @@ class LimitTurn:
     def __init__(self, request: Mapping[str, Any]) -> None:
         from workbench.engine.limits import Meter
 
-        self._prompt, self._decode = request["prompt_tokens"], request["decode_tokens"]
         settings = EngineSettings.from_mapping(request["settings"])
-        self._meter = Meter(read_model_file(request["model"]), settings, self._prompt + self._decode)
+        most = request["prompt_tokens"] + request["decode_tokens"]
+        self._meter = Meter(read_model_file(request["model"]), settings, most)
 
-    def run(self) -> tuple[float, float]:
+    def run(self, prompt_tokens: int, decode_tokens: int) -> tuple[float, float]:
         """One turn."""
-        return self._meter.turn_tps(self._prompt, self._decode)
+        return self._meter.turn_tps(prompt_tokens, decode_tokens)
 
 
 class EngineTurn:
@@ -99,17 +103,20 @@ class EngineTurn:
         settings = EngineSettings.from_mapping(request["settings"])
         self._engine = TunedEngine(read_model_file(request["model"]), settings)
         tokens = self._engine.tokenize(request["text"])
-        self._prompt = (tokens * (request["prompt_tokens"] // len(tokens) + 1))[: request["prompt_tokens"]]
-        self._decode = request["decode_tokens"]
+        self._prompt = tokens * (request["prompt_tokens"] // len(tokens) + 1)
 
-    def run(self) -> tuple[float, float]:
+    def run(self, prompt_tokens: int, decode_tokens: int) -> tuple[float, float]:
         """One greedy turn that reads the whole prompt and goes on to the cap.
 
         Raises:
             WorkbenchError: the engine failed, or gave no figures.
         """
         timings = self._engine.complete(
-            self._prompt, max_tokens=self._decode, temperature=0.0, ignore_eos=True, cache_prompt=False
+            self._prompt[:prompt_tokens],
+            max_tokens=decode_tokens,
+            temperature=0.0,
+            ignore_eos=True,
+            cache_prompt=False,
         ).timings
         if not timings.prefill_tps or not timings.decode_tps:
             raise WorkbenchError("the engine gave no speeds for this turn")

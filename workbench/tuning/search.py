@@ -61,12 +61,16 @@ class Search:
         self._recall()
 
     def run(self, goes_on: Callable[[], bool], told: Callable[[TrialRecord], None]) -> None:
-        """Try candidates until ``goes_on`` says no or ``max_trials`` is reached; ``told`` hears of each."""
+        """Try candidates until ``goes_on`` says no or ``max_trials`` is reached; ``told`` hears of each.
+
+        The default and each file as it is are tried whatever ``goes_on`` says: a tune has to know that much.
+        """
+        starts = self.space.starts()
         if not self._study.get_trials(deepcopy=False):
-            for start in self.space.starts():
+            for start in starts:
                 self._study.enqueue_trial(self.space.full(start))
         most = self._plan.max_trials
-        while goes_on() and (most is None or len(self.records()) < most):
+        while (most is None or len(self.records()) < most) and (len(self.records()) < len(starts) or goes_on()):
             told(self._try_one())
 
     def take_pair(self, candidate: Candidate, against: Candidate = DEFAULT) -> tuple[Shot, Shot]:

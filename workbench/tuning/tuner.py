@@ -88,10 +88,11 @@ def tune(
         raise InvalidSettings(f"minutes must be above 0, not {minutes!r}.")
     file = resolve(model)
     _check_model(file, quantizations)
-    whole = lab or _process_lab(file, text, speculation)
+    asked = workload or Workload()
+    whole = lab or _process_lab(file, asked, text, speculation)
     try:
         with FolderLock(home() / "tuning"):
-            job = _Tune(file, quality or QualityLimit(), workload or Workload(), plan or Plan(), whole, progress)
+            job = _Tune(file, quality or QualityLimit(), asked, plan or Plan(), whole, progress)
             job.set_budget(60.0 * minutes, clock)
             space = _space(file, quantizations, job.asked, speculation)
             key = _key(file, job, space, text, seed)
@@ -155,7 +156,7 @@ class _Tune:
     def _fit_workload(self, study: Study, checks: int) -> None:
         """Cut the turn to what the time allows, and the text of the quality checks, too."""
         self._say(f"{self.file.name} as it is: loading and measuring")
-        self._lab.measure(DEFAULT, self.asked)
+        self._lab.measure(DEFAULT, self.asked.scaled(0.0))  # loads it: that is not the turn's time
         started = self._clock()
         shot = self._lab.measure(DEFAULT, self.asked)
         took = max(self._clock() - started, 1e-9)
@@ -339,10 +340,10 @@ def _check_model(file: ModelFile, quantizations: Sequence[str]) -> None:
         raise UsageError(f"{file.name} is a requantised copy. Tune the original: {copied['source'].get('name')}.")
 
 
-def _process_lab(file: ModelFile, text: str | None, speculation: bool) -> Lab:
+def _process_lab(file: ModelFile, workload: Workload, text: str | None, speculation: bool) -> Lab:
     from workbench.tuning.bench import ProcessLab
 
-    return ProcessLab(file, text=text, through_engine=speculation)
+    return ProcessLab(file, workload, text=text, through_engine=speculation)
 
 
 def _space(file: ModelFile, quantizations: Sequence[str], workload: Workload, speculation: bool) -> Space:

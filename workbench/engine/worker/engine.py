@@ -118,7 +118,7 @@ class ProcessEngine(LocalEngine):
         return Scores(tuple(tokens), protocol.array_from(logprobs))
 
     def restart(self) -> None:
-        """Let the next request load the model again after that failed twice in the same way."""
+        """Let the next request load the model at once after that failed twice in the same way, without the pause."""
         self._supervisor.restart()
 
     def close(self) -> None:

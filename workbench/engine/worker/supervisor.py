@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +30,9 @@ from workbench.settings import EngineSettings
 
 MOST_DEATHS = 2
 """Processes that may die over one request before it is given up: it may be the reason."""
+
+RETRY_LOAD_S = 30.0
+"""After loading has failed twice in the same way, requests in this time get that error instead of another attempt."""
 
 _COUNTERS = (
     *("requests", "prompt_tokens", "cached_tokens", "output_tokens", "steps", "compute_ms", "host_ms"),
@@ -76,22 +82,19 @@ class Load:
 
 
 class _Call:
-    """A question that is answered once."""
+    """A question that is answered once, with a value or an error."""
 
     def __init__(self) -> None:
-        self._over = threading.Event()
-        self._value: Any = None
-        self._error: BaseException | None = None
+        self._fate: Future[Any] = Future()
 
     def answer(self, value: Any = None, error: BaseException | None = None) -> None:
-        self._value, self._error = value, error
-        self._over.set()
+        if error is None:
+            self._fate.set_result(value)
+        else:
+            self._fate.set_exception(error)
 
     def wait(self) -> Any:
-        self._over.wait()
-        if self._error is not None:
-            raise self._error
-        return self._value
+        return self._fate.result()
 
 
 class Supervisor:
@@ -116,6 +119,7 @@ class Supervisor:
         self._warnings: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._spawned = 0
         self._load_errors: list[BaseException] = []
+        self._failed_at = -math.inf
         self._said_why: BaseException | None = None
         self._stats, self._before = _NOTHING_YET, _NOTHING_YET
         self.settings = load.settings
@@ -207,7 +211,7 @@ class Supervisor:
             raise EngineClosed
 
     def restart(self) -> None:
-        """Let the next request try to load again, after loading failed twice in the same way."""
+        """Let the next request try to load at once, after loading failed twice in the same way."""
         with self._lock:
             self._load_errors = []
 
@@ -270,7 +274,9 @@ class Supervisor:
         return self._worker
 
     def _refuse_hopeless(self) -> None:
-        """The same failure twice in a row will happen again."""
+        """The same failure twice in a row will happen again, for a while."""
+        if time.monotonic() - self._failed_at > RETRY_LOAD_S:
+            return
         last = [f"{type(error).__name__}: {error}" for error in self._load_errors[-2:]]
         if len(last) == 2 and last[0] == last[1]:
             raise self._load_errors[-1]
@@ -346,6 +352,7 @@ class Supervisor:
         """Why loading failed: what the child has said, or its death."""
         error = self._said_why or death.error()
         self._load_errors.append(error)
+        self._failed_at = time.monotonic()
         return error
 
     def _may_go_on(self, ticket: RemoteTicket, death: Death) -> bool:
