@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench.engine.base import LocalEngine
 from workbench.engine.budget import memory_for
 from workbench.engine.core import Core
 from workbench.engine.grammar import compile_constraint
 from workbench.engine.ticket import Listener, Ticket
+from workbench.engine.vocabulary import Vocabulary
 from workbench.errors import ContextOverflow
 from workbench.interfaces import Completion, EngineStats, Prompt, Request, Scores
 from workbench.models import ModelFile, check_fits, resolve
 from workbench.settings import EngineSettings
+
+T = TypeVar("T")
 
 
 class TunedEngine(LocalEngine):
@@ -85,17 +88,30 @@ class TunedEngine(LocalEngine):
         self._finalizer()
 
     def _submit(self, request: Request, listener: Listener | None = None) -> Ticket:
-        ticket = self._ticket(request, listener)
-        self._core.submit([ticket])
+        ticket = self.ticket(request, listener)
+        self.submit_all([ticket])
         return ticket
 
-    def _ticket(self, request: Request, listener: Listener | None = None) -> Ticket:
+    def ticket(self, request: Request, listener: Listener | None = None) -> Ticket:
+        """A request, tokenised and checked, for :meth:`submit_all`."""
         prompt = self._prompt_tokens(request.prompt)
         self._check_length(len(prompt))
         if request.grammar is not None or request.json_schema is not None:
             # compiled here, on the caller's thread, and kept for the engine's
             self._core.using_weights(lambda weights: compile_constraint(request, weights.vocabulary))
         return Ticket(request, prompt, listener)
+
+    def submit_all(self, tickets: list[Ticket]) -> None:
+        """Queue several at once, all or none: those with the longest common beginnings one after another.
+
+        Raises:
+            QueueFull: more than ``queue_limit`` would wait; nothing was started.
+        """
+        self._core.submit(sorted(tickets, key=lambda ticket: (ticket.request.priority, ticket.prompt)))
+
+    def using_vocabulary(self, use: Callable[[Vocabulary], T]) -> T:
+        """Call ``use`` while the vocabulary is sure to stay. Any thread; waits for no decode."""
+        return self._core.using_weights(lambda weights: use(weights.vocabulary))
 
     def complete_many(self, prompts: Sequence[Prompt | Request], **options: Any) -> list[Completion]:
         """Complete several, as many at once as ``n_seq_max``; answers in the order of the prompts.
@@ -106,8 +122,8 @@ class TunedEngine(LocalEngine):
         Raises:
             QueueFull: more of them than ``queue_limit`` allows; nothing was started.
         """
-        tickets = [self._ticket(self._request(prompt, options)) for prompt in prompts]
-        self._core.submit(sorted(tickets, key=lambda ticket: (ticket.request.priority, ticket.prompt)))
+        tickets = [self.ticket(self._request(prompt, options)) for prompt in prompts]
+        self.submit_all(tickets)
         try:
             return [ticket.wait() for ticket in tickets]
         except BaseException:

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from workbench.engine.ticket import Ticket
 from workbench.engine.tuned import TunedEngine
-from workbench.engine.weights import Weights
+from workbench.engine.vocabulary import Vocabulary
 from workbench.engine.worker import protocol
 from workbench.engine.worker.continuation import Continuation
 from workbench.engine.worker.failures import error_values
@@ -143,11 +143,10 @@ class Host:
     def _facts(self) -> dict[str, Any]:
         """What the parent has to know of the model to write its prompts."""
 
-        def read(weights: Weights) -> dict[str, Any]:
-            vocabulary = weights.vocabulary
+        def read(vocabulary: Vocabulary) -> dict[str, Any]:
             return {"bos": vocabulary.text_of(vocabulary.bos), "eos": vocabulary.end_text, "n_vocab": vocabulary.size}
 
-        return self.engine._core.using_weights(read)
+        return self.engine.using_vocabulary(read)
 
     @property
     def engine(self) -> TunedEngine:
@@ -186,7 +185,7 @@ class Host:
         try:
             begun = [self._prepare(values) for values in message["requests"]]
             tickets = [ticket for _, ticket, _ in begun if ticket is not None]
-            self.engine._core.submit(sorted(tickets, key=lambda ticket: (ticket.request.priority, ticket.prompt)))
+            self.engine.submit_all(tickets)
         except Exception as error:
             for number in numbers:
                 self._mouth.say("refused", [number, error_values(error)])
@@ -203,7 +202,7 @@ class Host:
         request = protocol.request_from(values["request"], prompt)
         if values.get("already"):
             return running, self._continued(request, values["already"], running), None
-        return running, self.engine._ticket(request, running.listen), None if "tokens" in values else prompt
+        return running, self.engine.ticket(request, running.listen), None if "tokens" in values else prompt
 
     def _prompt(self, message: Mapping[str, Any]) -> list[int]:
         if "tokens" in message:
@@ -217,18 +216,13 @@ class Host:
         if rest.over is not None:
             rest.listen(_complete_already(self.engine, rest.over))
             return None
-        ticket = self.engine._ticket(rest.rest(), rest.listen)
+        ticket = self.engine.ticket(rest.rest(), rest.listen)
         rest.cancel = ticket.cancel
         return ticket
 
     def _piece(self, token: int) -> bytes | None:
         """A token's bytes; ``None``: it ends generation."""
-
-        def read(weights: Weights) -> bytes | None:
-            vocabulary = weights.vocabulary
-            return None if vocabulary.ends_generation(token) else vocabulary.piece(token)
-
-        return self.engine._core.using_weights(read)
+        return self.engine.using_vocabulary(lambda vocabulary: vocabulary.say(token))
 
     def _cancel(self, number: int) -> None:
         ticket = self._tickets.get(number)
