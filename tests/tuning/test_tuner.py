@@ -48,6 +48,7 @@ def test_the_quantisation_that_pays_is_found_within_the_time_and_its_cost_is_sta
     for said in (str(result), result.profile.note):
         assert "KL 0.26" in said
         assert "74.0%" in said
+    assert repr(result) == str(result)
     assert machine.now < 1.1 * 600
     assert machine.kept == result.chosen.candidate
     assert machine.closed

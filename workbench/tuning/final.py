@@ -111,15 +111,15 @@ def rows(final: Final, workload: Workload, qualities: Mapping[Candidate, Quality
 def choose(found: Sequence[Row], workload: Workload, width: float) -> list[Row]:
     """The rows with the winner marked, if there is one.
 
-    Among those that are better, what is within the noise of the fastest wins by having fewer changes. Nothing wins that
-    makes a half of the turn that counts slower.
+    Among those that are better and within the noise of the fastest, the one that costs least in quality wins, then the
+    one with fewer changes. Nothing wins that makes a half of the turn that counts slower.
     """
     able = [row for row in found if row.verdict == "better" and not _slower_half(row, workload, width)]
     if not able:
         return [_explained(row, workload, width) for row in found]
     best = max(row.speed.ratio for row in able)
     near = [row for row in able if row.speed.ratio >= best / (1 + min(width, _MOST_FORGIVEN))]
-    winner = min(near, key=lambda row: (row.candidate.changes, -row.speed.ratio))
+    winner = min(near, key=lambda row: (_cost(row), row.candidate.changes, -row.speed.ratio))
     return [
         dataclasses.replace(row, chosen=True) if row is winner else _explained(row, workload, width) for row in found
     ]
@@ -127,6 +127,10 @@ def choose(found: Sequence[Row], workload: Workload, width: float) -> list[Row]:
 
 _MOST_FORGIVEN = 0.03
 """However noisy the machine: more speed than this is not given away for simplicity."""
+
+
+def _cost(row: Row) -> float:
+    return row.quality.kl if row.quality else 0.0
 
 
 def _explained(row: Row, workload: Workload, width: float) -> Row:

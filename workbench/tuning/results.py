@@ -98,7 +98,7 @@ class Row:
     chosen: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TuneResult:
     """Everything a tune has found.
 
@@ -174,6 +174,8 @@ class TuneResult:
         from workbench.tuning.text import as_text
 
         return as_text(self)
+
+    __repr__ = __str__  # what a notebook shows
 
     @property
     def headline(self) -> str:

@@ -59,15 +59,19 @@ def _screened(result: TuneResult) -> Iterator[str]:
     if not result.screened:
         return
     yield f"What single changes cost in quality (limit: {result.limit}):"
-    heading = ("change", "mean KL", "same top", "perplexity", "")
+    heading = ("change", "mean KL", "same top", "perplexity", "speed (search)", "")
+    speeds = {one.candidate.label: one.ratio(result.workload) for one in result.trials}
     lines: list[tuple[str, ...]] = [heading]
     for one in result.screened:
         figures = ("-", "-", "-")
         if one.quality:
             q = one.quality
             figures = (f"{q.kl:.4f}", f"{q.same_top:.1%}", f"× {q.perplexity_ratio:.3f}")
-        lines.append((one.level, *figures, one.refused and f"refused: {one.refused}"))
+        ratio = speeds.get(one.level)  # a file alone is a candidate of that very name
+        speed = "-" if ratio is None else f"{ratio:.2f} ×"
+        lines.append((one.level, *figures, speed, one.refused and f"refused: {one.refused}"))
     yield from table(lines)
+    yield "A tighter limit: --max-kl 0.01, --min-same-top 0.95. A looser one costs more. --no-quantize keeps the file."
     yield ""
 
 

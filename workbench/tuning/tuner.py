@@ -216,7 +216,9 @@ class _Tune:
             study.remember("seconds", self.elapsed)
             ratio = trial.ratio(self.workload)
             figure = f"{ratio:.2f} ×" if ratio else trial.reason[:80]
-            if ratio and trial.state == "measured" and ratio > best and trial.candidate != DEFAULT:
+            if ratio and trial.state == "given up":
+                figure = f"{figure}, given up"
+            elif ratio and ratio > best and trial.candidate != DEFAULT:
                 best, figure = ratio, f"{figure}, best so far"
             self._say(f"trial {trial.number + 1}: {trial.candidate.label}: {figure}")
 
