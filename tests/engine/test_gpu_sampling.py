@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from workbench.engine import TunedEngine
-from workbench.engine.device_sampler import DeviceSampler
+from workbench.engine.sampling.device_sampler import DeviceSampler
 from workbench.settings import EngineSettings
 
 GREEDY = {"temperature": 0.0, "ignore_eos": True}

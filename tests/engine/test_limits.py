@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from workbench.engine.context import Context
 from workbench.engine.limits import Meter, measure_limits
+from workbench.engine.native.context import Context
 from workbench.models import resolve
 from workbench.settings import EngineSettings
 

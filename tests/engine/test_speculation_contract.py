@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from workbench.engine import TunedEngine
-from workbench.engine.drafting import PromptLookup
-from workbench.engine.gate import Gate
+from workbench.engine.drafts.drafting import PromptLookup
+from workbench.engine.drafts.gate import Gate
 from workbench.interfaces import Completion
 from workbench.settings import EngineSettings
 

@@ -278,7 +278,7 @@ def test_statistics_count(tiny: Path) -> None:
 
 def test_work_per_token_does_not_grow_with_the_text(tiny: Path) -> None:
     """Counted, not timed: characters handled per token stay the same from the 10th token to the 3,000th."""
-    from workbench.engine.text import TextAssembler
+    from workbench.engine.scheduling.text import TextAssembler
 
     handled: list[int] = []
     original = TextAssembler._search

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from workbench.engine import TunedEngine
-from workbench.engine.divergence import Side, compare
+from workbench.engine.quality.divergence import Side, compare
 from workbench.errors import ContextOverflow, UsageError
 from workbench.evaluation import perplexity
 from workbench.settings import EngineSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import workbench as wb
-from workbench.engine import weights
+from workbench.engine.native import weights
 from workbench.errors import (
     ContextOverflow,
     GpuUnavailable,

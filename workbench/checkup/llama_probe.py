@@ -6,7 +6,7 @@ import json
 import sys
 from importlib.metadata import version
 
-from workbench.engine.library import build_flags, gpu_offload
+from workbench.engine.native.library import build_flags, gpu_offload
 
 
 def main() -> None:

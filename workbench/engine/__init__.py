@@ -11,10 +11,10 @@ from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.engine.baseline import BaselineEngine
-    from workbench.engine.divergence import Divergence, Side, compare_settings
-    from workbench.engine.kv_guard import guard_kv
-    from workbench.engine.kv_report import KvGuard, KvOption
     from workbench.engine.loading import load
+    from workbench.engine.quality.divergence import Divergence, Side, compare_settings
+    from workbench.engine.quality.kv_guard import guard_kv
+    from workbench.engine.quality.kv_report import KvGuard, KvOption
     from workbench.engine.sampling_presets import presets
     from workbench.engine.template import ChatTemplate
     from workbench.engine.tuned import TunedEngine
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _HOME = {
     "BaselineEngine": "baseline",
     "ChatTemplate": "template",
-    "Divergence": "divergence",
-    "KvGuard": "kv_report",
-    "KvOption": "kv_report",
+    "Divergence": "quality.divergence",
+    "KvGuard": "quality.kv_report",
+    "KvOption": "quality.kv_report",
     "ProcessEngine": "worker.engine",
-    "Side": "divergence",
+    "Side": "quality.divergence",
     "TunedEngine": "tuned",
-    "compare_settings": "divergence",
-    "guard_kv": "kv_guard",
+    "compare_settings": "quality.divergence",
+    "guard_kv": "quality.kv_guard",
     "load": "loading",
     "presets": "sampling_presets",
 }

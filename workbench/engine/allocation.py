@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from workbench.engine.context import Context
-from workbench.engine.library import log_tail
-from workbench.engine.weights import Weights
+from workbench.engine.native.context import Context
+from workbench.engine.native.library import log_tail
+from workbench.engine.native.weights import Weights
 from workbench.models import ModelFile, estimate, memory_ledger, resolve
 from workbench.models.memory_ledger import predicted_parts
 from workbench.settings import EngineSettings

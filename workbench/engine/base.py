@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from workbench.engine.sampling_presets import presets
-from workbench.engine.session import Saying, Session
+from workbench.engine.scheduling.ticket import Listener, Ticket, TicketStream, stream_async
+from workbench.engine.sessions.session import Saying, Session
 from workbench.engine.template import ChatTemplate
-from workbench.engine.ticket import Listener, Ticket, TicketStream, stream_async
 from workbench.errors import InvalidSettings
 from workbench.interfaces import Chunk, Completion, Engine, Message, Prompt, Request
 from workbench.interfaces.schema import read_json
@@ -111,7 +111,7 @@ class LocalEngine(abc.ABC):
         resume: Path | str | Mapping[str, Any] | None = None,
         retokenise: bool = False,
     ) -> Session:
-        """A conversation that is exact to the token; see :class:`workbench.engine.session.Session`.
+        """A conversation that is exact to the token; see :class:`workbench.engine.sessions.session.Session`.
 
         Args:
             system: what a new one opens with.

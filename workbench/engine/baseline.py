@@ -19,11 +19,11 @@ import numpy as np
 
 from workbench.engine.base import LocalEngine
 from workbench.engine.budget import default_threads, memory_for
-from workbench.engine.library import GGML_TYPES, library
-from workbench.engine.sequence import cancelled_unstarted
-from workbench.engine.ticket import Listener, Ticket
-from workbench.engine.vocabulary import check_tokens
-from workbench.engine.weights import effective_gpu_layers
+from workbench.engine.native.library import GGML_TYPES, library
+from workbench.engine.native.vocabulary import check_tokens
+from workbench.engine.native.weights import effective_gpu_layers
+from workbench.engine.scheduling.sequence import cancelled_unstarted
+from workbench.engine.scheduling.ticket import Listener, Ticket
 from workbench.errors import ContextOverflow, EngineClosed, InvalidSettings, ModelLoadError, StreamIncomplete
 from workbench.interfaces import (
     Completion,

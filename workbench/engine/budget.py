@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.engine.library import gpu_offload
+from workbench.engine.native.library import gpu_offload
 from workbench.hardware import cores, gpus, ram, read_gpu
 from workbench.settings import EngineSettings
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from workbench.engine.context import Context
-from workbench.engine.library import library
-from workbench.engine.weights import Weights
+from workbench.engine.native.context import Context
+from workbench.engine.native.library import library
+from workbench.engine.native.weights import Weights
 from workbench.errors import DecodeError
 from workbench.models import ModelFile
 from workbench.settings import EngineSettings

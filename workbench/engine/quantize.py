@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from workbench.engine.library import log_tail
+from workbench.engine.native.library import log_tail
 from workbench.errors import ModelFileError, StorageFull, UnknownName, UsageError
 from workbench.models import ModelFile, read_model_file, resolve, verify
 from workbench.models.requantised import COST, provenance_file

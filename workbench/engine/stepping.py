@@ -110,7 +110,7 @@ def _fewer_gpu_layers(file: ModelFile, settings: EngineSettings) -> Iterator[Eng
 
 
 def _gpu() -> bool:
-    from workbench.engine.library import gpu_offload
+    from workbench.engine.native.library import gpu_offload
 
     return gpu_offload()
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from workbench.engine.base import LocalEngine
 from workbench.engine.budget import memory_for
-from workbench.engine.core import Core
-from workbench.engine.grammar import compile_constraint
-from workbench.engine.ticket import Listener, Ticket
-from workbench.engine.vocabulary import Vocabulary
+from workbench.engine.native.vocabulary import Vocabulary
+from workbench.engine.sampling.grammar import compile_constraint
+from workbench.engine.scheduling.core import Core
+from workbench.engine.scheduling.ticket import Listener, Ticket
 from workbench.errors import ContextOverflow
 from workbench.interfaces import Completion, EngineStats, Prompt, Request, Scores
 from workbench.models import ModelFile, check_fits, resolve

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workbench.engine.windows import Window, chunks, strided
+from workbench.engine.quality.windows import Window, chunks, strided
 from workbench.errors import UsageError
 from workbench.evaluation.corpus import read_text
 from workbench.interfaces import Engine

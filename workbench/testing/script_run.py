@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from workbench.engine.text import TextAssembler
+from workbench.engine.scheduling.text import TextAssembler
 from workbench.errors import StreamIncomplete
 from workbench.interfaces import Chunk, Completion, FinishReason, Request, Timings
 from workbench.settings import EngineSettings

@@ -69,7 +69,7 @@ class _Server:
         return {"prefill_tps": prefill_tps, "decode_tps": decode_tps}
 
     def _compare(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        from workbench.engine.divergence import Side, compare
+        from workbench.engine.quality.divergence import Side, compare
 
         reference, candidate = (
             Side(read_model_file(side["model"]), EngineSettings.from_mapping(side["settings"]))

@@ -1,7 +1,8 @@
 """What a candidate costs in quality, and how much of that is allowed.
 
 Measured against the untouched file under default settings (f16 KV), on a text: mean Kullback-Leibler divergence of the
-next-token distributions and the rate at which both prefer the same token (:func:`workbench.engine.divergence.compare`).
+next-token distributions and the rate at which both prefer the same token
+(:func:`workbench.engine.quality.divergence.compare`).
 """
 
 from __future__ import annotations

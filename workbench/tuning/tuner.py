@@ -350,7 +350,7 @@ def _process_lab(file: ModelFile, workload: Workload, text: str | None, speculat
 
 def _space(file: ModelFile, quantizations: Sequence[str], workload: Workload, speculation: bool) -> Space:
     from workbench.engine.budget import default_threads
-    from workbench.engine.library import gpu_offload
+    from workbench.engine.native.library import gpu_offload
     from workbench.hardware import cores, gpus
 
     return build_space(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.engine.budget import default_threads
-from workbench.engine.weights import effective_gpu_layers
+from workbench.engine.native.weights import effective_gpu_layers
 from workbench.errors import InvalidSettings, UsageError
 from workbench.models import ModelFile
 from workbench.settings import UNQUANTISED_KV_TYPES, EngineSettings

@@ -22,10 +22,10 @@ from typing import Any
 
 from workbench.engine.base import LocalEngine
 from workbench.engine.budget import memory_for
+from workbench.engine.native.vocabulary import check_tokens
 from workbench.engine.peers import program, wire
 from workbench.engine.peers.process import ServerProcess, signal_name
-from workbench.engine.ticket import Listener, Ticket
-from workbench.engine.vocabulary import check_tokens
+from workbench.engine.scheduling.ticket import Listener, Ticket
 from workbench.errors import ContextOverflow, EngineClosed, EngineError, StreamIncomplete, UsageError, WorkerDied
 from workbench.interfaces import Completion, EngineStats, FinishReason, Request, Scores, Timings
 from workbench.models import ModelFile, check_fits, estimate, resolve

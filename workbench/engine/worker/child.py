@@ -20,9 +20,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from workbench.engine.ticket import Ticket
+from workbench.engine.native.vocabulary import Vocabulary
+from workbench.engine.scheduling.ticket import Ticket
 from workbench.engine.tuned import TunedEngine
-from workbench.engine.vocabulary import Vocabulary
 from workbench.engine.worker import protocol
 from workbench.engine.worker.continuation import Continuation
 from workbench.engine.worker.failures import error_values

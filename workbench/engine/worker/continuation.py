@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from workbench.engine.text import TextAssembler
-from workbench.engine.ticket import Listener
+from workbench.engine.scheduling.text import TextAssembler
+from workbench.engine.scheduling.ticket import Listener
 from workbench.interfaces import Chunk, Completion, FinishReason, Request
 
 

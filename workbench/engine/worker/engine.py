@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.engine.base import LocalEngine
-from workbench.engine.ticket import Listener, Ticket
-from workbench.engine.vocabulary import check_tokens
+from workbench.engine.native.vocabulary import check_tokens
+from workbench.engine.scheduling.ticket import Listener, Ticket
 from workbench.engine.worker import protocol
 from workbench.engine.worker.process import Limits
 from workbench.engine.worker.pulse import patience_s

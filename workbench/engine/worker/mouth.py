@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable
 from typing import IO, Any, TextIO
 
-from workbench.engine.ticket import Event, Ticket
+from workbench.engine.scheduling.ticket import Event, Ticket
 from workbench.engine.worker import protocol
 from workbench.engine.worker.failures import error_values
 from workbench.errors import WorkbenchWarning

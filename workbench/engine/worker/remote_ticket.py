@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workbench.engine.ticket import Listener, Ticket
+from workbench.engine.scheduling.ticket import Listener, Ticket
 from workbench.engine.worker import protocol
 from workbench.interfaces import Completion, FinishReason, Receipt, Request, Timings
 from workbench.settings import EngineSettings

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.engine.ticket import Listener
+from workbench.engine.scheduling.ticket import Listener
 from workbench.engine.worker import failures, protocol
 from workbench.engine.worker.deaths import Death
 from workbench.engine.worker.process import Limits, WorkerProcess

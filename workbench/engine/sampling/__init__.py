@@ -1,0 +1,1 @@
+"""Logits to tokens: llama.cpp's samplers, and constraints on what may be said. Knows no request queue."""

@@ -1,0 +1,124 @@
+"""The context of an engine: made when it is first needed, remade larger with what it held, given back when idle.
+
+Engine thread only. Knows sequences through :class:`Residency`; requests not at all.
+"""
+
+from __future__ import annotations
+
+import time
+
+from workbench.engine.allocation import record_allocation
+from workbench.engine.native.context import Context
+from workbench.engine.native.weights import Weights
+from workbench.engine.reuse.residency import Residency
+from workbench.engine.reuse.tiers import Tiers, milliseconds_since
+from workbench.engine.scheduling.room import Room, RoomPlan
+from workbench.errors import DecodeError
+from workbench.settings import EngineSettings
+
+
+class Lifecycle:
+    """One context at a time, and the sequences in it.
+
+    Args:
+        weights: the model.
+        settings: as asked for.
+
+    Attributes:
+        context: the present one, or ``None``.
+        created_ms: time it took to make.
+        grown: times it was remade.
+        longest_ms: the longest pause that took.
+        released: times it was given back for want of work.
+    """
+
+    def __init__(self, weights: Weights, settings: EngineSettings) -> None:
+        self.weights, self.settings = weights, settings
+        self.plan = RoomPlan(weights, settings)
+        self.tiers = Tiers(weights, settings)
+        self.residency = Residency(self.tiers)
+        self.context: Context | None = None
+        self.created_ms: float | None = None
+        self.grown = self.released = 0
+        self.longest_ms = 0.0
+
+    @property
+    def room(self) -> Room | None:
+        """What the present context holds."""
+        return None if self.context is None else Room(self.context.n_ctx, self.context.unified)
+
+    def is_enough(self, need: int, together: int) -> bool:
+        """Whether the present context has room for a sequence of ``need`` tokens among ``together`` that run."""
+        now = self.room
+        return now is not None and self.plan.holds(now, need, together)
+
+    def ensure(self, need: int, together: int) -> Context:
+        """A context for a sequence of ``need`` tokens among ``together`` that run; remade if the present one is small.
+
+        Raises:
+            OutOfMemory: it does not fit into memory; the present context is as it was.
+            ModelLoadError: llama.cpp refused.
+        """
+        now = self.room
+        if self.context is not None and self.is_enough(need, together):
+            return self.context
+        wanted = self.plan.wanted(need, together, now)
+        if self.context is None:
+            return self._make(wanted)
+        if now is not None and wanted.unified == now.unified and (self.settings.n_ctx or wanted.n_ctx <= now.n_ctx):
+            return self.context  # as large as it may be
+        return self._remake(self.context, wanted)
+
+    def release(self) -> None:
+        """Give the context back; its idle sequences stay in host memory."""
+        if self.context is not None:
+            self.residency.to_host()
+            self.residency.to_disk()
+            self.discard()
+            self.released += 1
+
+    def discard(self) -> None:
+        """Give the context back with all it holds. Idempotent."""
+        if self.context is not None:
+            self.residency.unbind()
+            self.context.free()
+            self.context = None
+
+    def close(self) -> None:
+        """Write what is worth keeping to disk, if that tier is on, and give everything back."""
+        self.residency.to_disk(wait=True)
+        self.tiers.close()
+        self.discard()
+
+    def _make(self, room: Room) -> Context:
+        settings = self.settings.replace(kv_unified=room.unified)
+        self.context = Context(self.weights, settings, room.n_ctx, n_ids=self.plan.ids(room))
+        self.created_ms = self.context.create_ms
+        said, ids = self.context.said, self.context.n_ids
+        record_allocation(self.weights.file, self.context.settings, said, n_ctx=room.n_ctx, n_ids=ids)
+        self.residency.bind(self.context)
+        return self.context
+
+    def _remake(self, old: Context, room: Room) -> Context:
+        """A larger context with all that the old one held, nothing computed again."""
+        self.plan.check(room, old.kv_bytes)
+        started = time.perf_counter()
+        before = Room(old.n_ctx, old.unified)
+        luggage = self.residency.pack(whole=room.unified == old.unified)
+        old.free()
+        try:
+            made = self._carried(room)
+        except Exception:
+            made = self._carried(before)
+            self.residency.unpack(luggage, made)
+            raise
+        if not self.residency.unpack(luggage, made):
+            raise DecodeError(1, "The larger context did not take over what the smaller one held.")
+        self.grown += 1
+        self.longest_ms = max(self.longest_ms, milliseconds_since(started))
+        return made
+
+    def _carried(self, room: Room) -> Context:
+        settings = self.settings.replace(kv_unified=room.unified)
+        self.context = Context(self.weights, settings, room.n_ctx, n_ids=self.plan.ids(room))
+        return self.context

@@ -1,0 +1,1 @@
+"""Token-exact conversations over any engine: fork, rewind, resume, compare."""
