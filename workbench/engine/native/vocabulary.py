@@ -19,6 +19,17 @@ def check_tokens(tokens: Sequence[int], n_vocab: int) -> None:
             raise InvalidSettings(f"{token} is no token of this model; ids run from 0 to {n_vocab - 1}.")
 
 
+Word = tuple[bytes, str | None]
+"""A token's bytes, and the text they are; ``None``: they are part of a character, or none."""
+
+
+def _word(piece: bytes) -> Word:
+    try:
+        return piece, piece.decode()
+    except UnicodeDecodeError:
+        return piece, None
+
+
 class Vocabulary:
     """The vocabulary of a loaded model.
 
@@ -34,7 +45,7 @@ class Vocabulary:
         self.adds_bos = bool(self._lib.llama_vocab_get_add_bos(self._vocab)) and self.bos != _NO_TOKEN
         self._pieces: dict[int, bytes] = {}
         self._eog: dict[int, bool] = {}
-        self._said: dict[int, bytes | None] = {}
+        self._said: dict[int, Word | None] = {}
 
     @property
     def raw(self) -> Any:
@@ -90,11 +101,11 @@ class Vocabulary:
             found = self._eog[token] = bool(self._lib.llama_vocab_is_eog(self._vocab, token))
         return found
 
-    def say(self, token: int) -> bytes | None:
-        """The bytes of a generated token; ``None``: with it the model says it is done."""
+    def say(self, token: int) -> Word | None:
+        """A generated token as bytes and text; ``None``: with it the model says it is done."""
         said = self._said
         if token not in said:
-            said[token] = None if self.ends_generation(token) else self.piece(token)
+            said[token] = None if self.ends_generation(token) else _word(self.piece(token))
         return said[token]
 
     def end_tokens(self) -> list[int]:

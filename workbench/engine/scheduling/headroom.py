@@ -32,9 +32,38 @@ class Headroom:
     ) -> None:
         self._settings, self._life, self._running = settings, life, running
         self._context_for, self._full = context_for, full
+        self._seen, self._slack = -1, 0
 
-    def find(self) -> None:
-        """See to it that every running sequence has cells for this step: shift, grow, or end what cannot go on."""
+    def find(self, started: int, *, step: int) -> None:
+        """See to it that every running sequence has cells for this step: shift, grow, or end what cannot go on.
+
+        Args:
+            started: requests started so far. While nobody new came, nothing has to be looked at before the tokens
+                computed since the last look could have filled anything.
+            step: most tokens the coming step can have.
+        """
+        context = self._life.context
+        if context is not None and started == self._seen:
+            self._slack -= context.batch.size
+            if self._slack >= step:
+                return
+        self._look()
+        self._seen, self._slack = started, self._least_slack()
+
+    def _least_slack(self) -> int:
+        """Tokens that may be computed, by whichever sequence, before one of them or the context can be full."""
+        context = self._life.context
+        if context is None or not self._running:
+            return 0
+        slack = min(s.capacity - len(s.slot.tokens) for s in self._running)
+        if self._settings.n_ctx is None:
+            longest = max(len(s.slot.tokens) for s in self._running)
+            slack = min(
+                slack, context.n_ctx - self._life.residency.used if context.unified else context.n_ctx_seq - longest
+            )
+        return slack
+
+    def _look(self) -> None:
         for sequence in list(self._running):
             if len(sequence.slot.tokens) >= sequence.capacity and not self._shift(sequence):
                 self._full(sequence)

@@ -45,6 +45,8 @@ class Scheduler:
         self.running: list[Sequence] = []
         self.tally = Tally()
         self._waiting = WaitingLine()
+        self._alarm: list[Ticket] = []
+        self._decoding_only = False
         self._jobs: list[tuple[Callable[[], None], Callable[[Exception], None]]] = []
         self._speculation: Speculation | None = None
         if settings.speculation != "off" and not weights.recurrent:
@@ -82,7 +84,10 @@ class Scheduler:
 
     def submit(self, ticket: Ticket) -> None:
         """Queue a request: by priority, then by arrival."""
+        ticket.alarm = self._alarm
         self._waiting.add(ticket)
+        if ticket.cancelled:
+            self._alarm.append(ticket)
 
     def exclusively(self, job: Callable[[], None], abandoned: Callable[[Exception], None]) -> None:
         """Run ``job`` when no sequence is running; what has not started by then waits. ``abandoned``: it never will."""
@@ -102,7 +107,8 @@ class Scheduler:
         started, computed = time.perf_counter(), 0.0
         made = self.tally.making_s
         try:
-            self._drop_cancelled()
+            if self._alarm:
+                self._drop_cancelled()
             if not self._jobs:  # they run when nothing else does, so nothing new may start
                 self._admission.admit(self._waiting)
             if self.running:
@@ -179,6 +185,7 @@ class Scheduler:
     # -- admission -----------------------------------------------------------------------------------------------
 
     def _drop_cancelled(self) -> None:
+        self._alarm.clear()  # first: who is cancelled meanwhile is seen now or next time
         for sequence in [s for s in self.running if s.ticket.cancelled]:
             self._retire(sequence, "cancelled")
         for ticket in self._waiting.take_cancelled():
@@ -189,11 +196,11 @@ class Scheduler:
 
     def _advance(self) -> float:
         """Fill the batch, decode, sample; returns the seconds spent in llama.cpp."""
-        self._headroom.find()
+        self._headroom.find(self.tally.started, step=self._longest_step())
         context = self.life.context
         if context is None or not self.running:
             return 0.0
-        decoding_only = self._fill(self.running, context)
+        self._decoding_only = decoding_only = self._fill(self.running, context)
         started = time.perf_counter()
         code = context.decode()
         if code:
@@ -205,12 +212,24 @@ class Scheduler:
             self._speculation.costs.observe(context.batch.size, time.perf_counter() - started)
         drawn = [(s, self._draw(s, context)) for s in self.running if s.logits_at is not None]
         now = time.perf_counter()
+        say = self.weights.vocabulary.say
         for sequence, tokens in drawn:
             if isinstance(tokens, Exception):
                 self._end(sequence, tokens)
-            else:
+            elif self._speculation is not None or sequence.constrained:
                 self._take(sequence, tokens, now)
+            else:
+                reason = sequence.accept(tokens[0], say(tokens[0]), now)
+                if reason:
+                    self._retire(sequence, reason)
         return now - started
+
+    def _longest_step(self) -> int:
+        """Tokens the coming step can have at most, if no request has come since the last one."""
+        if not self._decoding_only and self.life.context is not None:
+            return self.life.context.batch.capacity
+        guesses = self.settings.draft_max if self._speculation is not None else 0
+        return len(self.running) * (1 + guesses)
 
     def _fill(self, sequences: list[Sequence], context: Context) -> bool:
         """Put the step's tokens into the batch; returns whether there is no prompt among them."""
@@ -218,10 +237,11 @@ class Scheduler:
         batch.clear()
         decoding = []
         for sequence in sequences:
-            sequence.before_step = (len(sequence.slot.tokens), sequence.done)
-            sequence.logits_at = None
-            if sequence.pending == 1:
+            if len(sequence.tokens) - sequence.done == 1:
                 decoding.append(sequence)
+            else:
+                sequence.logits_at = None
+            sequence.piece = 0
         self._fill_decoding(decoding, context)
         if len(decoding) == len(sequences):
             return True
@@ -265,7 +285,7 @@ class Scheduler:
 
     def _cells_left(self, sequence: Sequence, context: Context) -> int:
         """Cells a sequence may use beyond its next token."""
-        if not sequence.output:
+        if not sequence.said:
             return 0
         left = sequence.capacity if self.settings.n_ctx is not None else min(sequence.capacity, context.n_ctx_seq)
         return left - len(sequence.slot.tokens) - 1
@@ -278,6 +298,7 @@ class Scheduler:
         last = context.batch.add_run(piece, len(slot.tokens), slot.index, logits="last" if complete else "none")
         slot.tokens.extend(piece)
         sequence.done += len(piece)
+        sequence.piece = len(piece)
         sequence.drafted = []
         if complete:
             sequence.logits_at = last
@@ -308,8 +329,7 @@ class Scheduler:
             self._speculation.settle(sequence, len(sequence.drafted), len(tokens) - 1)
         say = self.weights.vocabulary.say
         for at, token in enumerate(tokens, 1):
-            piece = say(token)
-            reason = sequence.accept(token, piece, at=now)
+            reason = sequence.accept(token, say(token), now)
             if reason is None and at == len(tokens) and sequence.sampler.over:
                 reason = "stop"
             if reason:
@@ -334,9 +354,12 @@ class Scheduler:
 
     def _step_back(self, sequence: Sequence) -> None:
         """As if nothing of a sequence had been in the batch; what it cannot go back to is computed again."""
-        held, done = sequence.before_step
+        if sequence.logits_at is None and not sequence.piece:
+            return
+        new = sequence.piece or 1
+        held = len(sequence.slot.tokens) - new - len(sequence.drafted)
         self.residency.truncate(sequence.slot, held)
-        sequence.done = done if len(sequence.slot.tokens) == held else 0
+        sequence.done = sequence.done - new if len(sequence.slot.tokens) == held else 0
         sequence.drafted, sequence.logits_at = [], None
 
     def _alone(self, sequence: Sequence, context: Context) -> Exception | None:
@@ -356,7 +379,7 @@ class Scheduler:
 
     def _full(self, sequence: Sequence) -> None:
         """There are no more cells to be had for a sequence."""
-        if sequence.output:
+        if sequence.said:
             self._retire(sequence, "length")
         else:
             held = len(sequence.slot.tokens)

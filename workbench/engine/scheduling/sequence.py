@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 
+from workbench.engine.native.vocabulary import Word
 from workbench.engine.reuse.slot import Slot
 from workbench.engine.sampling.sampler import Sampler
 from workbench.engine.scheduling.text import TextAssembler
@@ -30,10 +31,9 @@ class Sequence:
     Attributes:
         tokens: prompt and answer.
         done: how many of them have been computed (or, at the beginning, reused).
-        output: the answer.
         logits_at: batch index of its last token's logits in the step under way; of the first of several, with guesses.
         drafted: the guesses in the step under way.
-        before_step: tokens in the KV cache and ``done`` before the step under way.
+        piece: prompt tokens in the step under way.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Sequence:
         self.receipt = receipt
         self.tokens = list(ticket.prompt)
         self.done = receipt.cached_tokens
-        self.output: list[int] = []
         self.times: list[float] = []
         self.started_at = time.perf_counter()
         self.logits_at: int | None = None
         self.drafted: list[int] = []
-        self.before_step = (0, 0)
+        self.piece = 0
+        self.constrained = not sampler.may_end
         self.decodes = self.drafts = self.accepted = self.shifted = 0
         self.speculation = ""
         self._assembler = TextAssembler(ticket.request.stop)
@@ -56,6 +56,7 @@ class Sequence:
         room = capacity - len(ticket.prompt) + 1  # the last token generated needs no KV cell
         wanted = _ENDLESS if asked is None else asked
         self.max_new = wanted if endless else min(wanted, room)
+        self._last = len(ticket.prompt) + self.max_new
 
     @property
     def pending(self) -> int:
@@ -65,25 +66,39 @@ class Sequence:
     @property
     def wants(self) -> int:
         """Tokens it may still generate."""
-        return self.max_new - len(self.output)
+        return self.max_new - self.said
 
-    def accept(self, token: int, piece: bytes | None, *, at: float) -> FinishReason | None:
+    @property
+    def said(self) -> int:
+        """Tokens it has generated."""
+        return len(self.tokens) - len(self.ticket.prompt)
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """Tokens it has generated."""
+        return tuple(self.tokens[len(self.ticket.prompt) :])
+
+    def accept(self, token: int, word: Word | None, at: float) -> FinishReason | None:
         """Take the next token; returns why the sequence is over, if it is.
 
         Args:
             token: what was drawn.
-            piece: its bytes; ``None``: it ends generation.
+            word: its bytes and text; ``None``: it ends generation.
             at: when, by ``time.perf_counter``.
         """
-        output, assembler = self.output, self._assembler
-        output.append(token)
         self.tokens.append(token)
         self.times.append(at)
-        text = "" if piece is None else assembler.feed(piece)
-        self.ticket.emit(text, (token,), at)
-        if piece is None or assembler.stopped:
+        if word is None:
+            self.ticket.emit("", (token,), at)
             return "stop"
-        return "length" if len(output) >= self.max_new else None
+        assembler = self._assembler
+        piece, text = word
+        if text is None or assembler.careful:
+            text = assembler.feed(piece)
+        self.ticket.emit(text, (token,), at)
+        if assembler.stopped:
+            return "stop"
+        return "length" if len(self.tokens) >= self._last else None
 
     def finish(self, reason: FinishReason, model: str, settings: EngineSettings) -> None:
         """Settle the ticket with what there is."""
@@ -91,13 +106,13 @@ class Sequence:
         if held_back:
             self.ticket.emit(held_back, (), time.perf_counter())
         if reason == "length" and not self.sampler.may_end:
-            self.ticket.end(ConstraintUnmet(self.ticket.text, len(self.output)))
+            self.ticket.end(ConstraintUnmet(self.ticket.text, self.said))
             return
         cached = self.receipt.cached_tokens
         self.ticket.end(
             Completion(
                 text=self.ticket.text,
-                tokens=tuple(self.output),
+                tokens=self.output,
                 finish_reason=reason,
                 timings=self.ticket.timings(started_at=self.started_at, cached=cached, times=self.times),
                 model=model,
@@ -111,7 +126,7 @@ class Sequence:
         return dataclasses.replace(
             self.receipt,
             recomputed_tokens=max(0, min(self.done, len(self.ticket.prompt)) - self.receipt.cached_tokens),
-            decodes=self.decodes,
+            decodes=self.decodes or len(self.times),
             drafted_tokens=self.drafts,
             accepted_tokens=self.accepted,
             shifted_tokens=self.shifted,

@@ -11,6 +11,7 @@ class Tally:
     """Plain sums.
 
     Attributes:
+        started: requests that got their slot.
         requests: finished requests, cancelled and failed ones included.
         steps: decodes.
         compute_s: seconds in llama.cpp.
@@ -19,13 +20,14 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.requests = self.steps = 0
+        self.requests = self.steps = self.started = 0
         self.compute_s = self.host_s = self.making_s = 0.0
         self._prompt = self._shared = self._restored = self._reused = 0
         self._output = self._drafted = self._accepted = 0
 
     def admitted(self, sequence: Sequence) -> None:
         """A request got its slot."""
+        self.started += 1
         receipt = sequence.receipt
         self._reused += receipt.reused_tokens
         self._shared += receipt.shared_tokens
@@ -35,7 +37,7 @@ class Tally:
         """A request is over, one way or another."""
         self.requests += 1
         self._prompt += min(sequence.done, len(sequence.ticket.prompt))
-        self._output += len(sequence.output)
+        self._output += sequence.said
         self._drafted += sequence.drafts
         self._accepted += sequence.accepted
 

@@ -17,6 +17,11 @@ class TextAssembler:
 
     Args:
         stop: strings that end the text and are not part of it.
+
+    Attributes:
+        stopped: a stop string was found.
+        careful: something is held back or looked for. While it is not, a token that is whole characters is its own
+            text and need not be fed.
     """
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
@@ -25,11 +30,13 @@ class TextAssembler:
         self._longest = max((len(s) for s in self._stop), default=0)
         self._held = ""
         self.stopped = False
+        self.careful = bool(self._stop)
 
     def feed(self, piece: bytes) -> str:
         """Add a token's bytes; returns the text that is now certain. Sets :attr:`stopped` at a stop string."""
         text = self._decoder.decode(piece)
         if not self._stop:
+            self.careful = bool(self._decoder.getstate()[0])
             return text
         return self._search(self._held + text) if text else ""
 

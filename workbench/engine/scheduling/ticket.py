@@ -29,12 +29,17 @@ class Ticket:
         request: what was asked for.
         prompt: its tokens.
         listener: called on the engine's thread with each chunk, then with the completion or the error.
+
+    Attributes:
+        cancelled: somebody asked for the end.
+        alarm: the engine's list of tickets that were cancelled, so that it need not look at each of them every step.
     """
 
     def __init__(self, request: Request, prompt: list[int], listener: Listener | None = None) -> None:
         self.request, self.prompt = request, prompt
         self.made_at = time.perf_counter()
         self.cancelled = False
+        self.alarm: list[Ticket] = []
         self.parts: list[str] = []
         self.first_text_at: float | None = None
         self._listener = listener
@@ -45,6 +50,7 @@ class Ticket:
     def cancel(self) -> None:
         """Ask for the end; takes effect with the engine's next step. Any thread; idempotent."""
         self.cancelled = True
+        self.alarm.append(self)
 
     def since_made_ms(self, moment: float | None = None) -> float:
         """Milliseconds from the request to ``moment`` (now)."""
@@ -109,7 +115,7 @@ class Ticket:
         except Exception:
             log.warning("a listener failed; its request is cancelled", exc_info=True)
             self._listener = None
-            self.cancelled = True
+            self.cancel()
 
     def wait(self) -> Completion:
         """Block until the end.

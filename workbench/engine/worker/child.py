@@ -222,7 +222,8 @@ class Host:
 
     def _piece(self, token: int) -> bytes | None:
         """A token's bytes; ``None``: it ends generation."""
-        return self.engine.using_vocabulary(lambda vocabulary: vocabulary.say(token))
+        word = self.engine.using_vocabulary(lambda vocabulary: vocabulary.say(token))
+        return None if word is None else word[0]
 
     def _cancel(self, number: int) -> None:
         ticket = self._tickets.get(number)
