@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from workbench.engine import BaselineEngine, TunedEngine, context
+from workbench.engine import BaselineEngine, TunedEngine
 from workbench.engine import template as room
+from workbench.engine.native import context
 from workbench.engine.template import ChatTemplate
 from workbench.errors import ContextOverflow, EngineClosed, InvalidSettings, OutOfMemory
 from workbench.interfaces import Engine, Message, Request
