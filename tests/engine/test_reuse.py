@@ -256,3 +256,14 @@ def test_a_failing_batch_fails_only_the_request_that_cannot_be_computed(
         for letter, text, stream in zip("ab", first, good, strict=True):
             whole = text + "".join(chunk.text for chunk in stream)
             assert whole == plain.complete(story(letter), max_tokens=60, **GREEDY).text
+
+
+def test_a_nearly_full_context_grows_while_nobody_waits(tiny: Path) -> None:
+    with make(tiny) as engine:
+        first = engine.complete(story("a", 340), max_tokens=10, **GREEDY)
+        assert 0.75 * 2048 < first.timings.prompt_tokens < 2000
+        deadline = time.monotonic() + 20
+        while engine.stats.n_ctx != 4096 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert (engine.stats.n_ctx, engine.stats.grown, engine.stats.grow_ms) == (4096, 1, 0.0)
+        assert receipt(engine.complete(story("a", 340) + first.text, max_tokens=2, **GREEDY)).recomputed_tokens <= 2

@@ -45,6 +45,7 @@ class Vocabulary:
         self.adds_bos = bool(self._lib.llama_vocab_get_add_bos(self._vocab)) and self.bos != _NO_TOKEN
         self._pieces: dict[int, bytes] = {}
         self._eog: dict[int, bool] = {}
+        self._ends: list[int] | None = None
         self._said: dict[int, Word | None] = {}
 
     @property
@@ -109,8 +110,10 @@ class Vocabulary:
         return said[token]
 
     def end_tokens(self) -> list[int]:
-        """Every token that ends generation. Scans the vocabulary (~0.5 µs a token)."""
-        return [token for token in range(self.size) if self.ends_generation(token)]
+        """Every token that ends generation. The first call scans the vocabulary (about 0.5 µs a token)."""
+        if self._ends is None:
+            self._ends = [token for token in range(self.size) if self.ends_generation(token)]
+        return self._ends
 
     @property
     def end_text(self) -> str:

@@ -28,7 +28,7 @@ class Lifecycle:
         context: the present one, or ``None``.
         created_ms: time it took to make.
         grown: times it was remade.
-        longest_ms: the longest pause that took.
+        longest_ms: the longest pause that was for a request.
         released: times it was given back for want of work.
     """
 
@@ -52,8 +52,13 @@ class Lifecycle:
         now = self.room
         return now is not None and self.plan.holds(now, need, together)
 
-    def ensure(self, need: int, together: int) -> Context:
+    def ensure(self, need: int, together: int, *, ahead: bool = False) -> Context:
         """A context for a sequence of ``need`` tokens among ``together`` that run; remade if the present one is small.
+
+        Args:
+            need: tokens of the longest sequence.
+            together: tokens of all.
+            ahead: nobody waits for it, so it is no pause.
 
         Raises:
             OutOfMemory: it does not fit into memory; the present context is as it was.
@@ -67,7 +72,7 @@ class Lifecycle:
             return self._make(wanted)
         if now is not None and wanted.unified == now.unified and (self.settings.n_ctx or wanted.n_ctx <= now.n_ctx):
             return self.context  # as large as it may be
-        return self._remake(self.context, wanted)
+        return self._remake(self.context, wanted, ahead=ahead)
 
     def release(self) -> None:
         """Give the context back; its idle sequences stay in host memory."""
@@ -99,7 +104,7 @@ class Lifecycle:
         self.residency.bind(self.context)
         return self.context
 
-    def _remake(self, old: Context, room: Room) -> Context:
+    def _remake(self, old: Context, room: Room, *, ahead: bool) -> Context:
         """A larger context with all that the old one held, nothing computed again."""
         self.plan.check(room, old.kv_bytes)
         started = time.perf_counter()
@@ -115,7 +120,8 @@ class Lifecycle:
         if not self.residency.unpack(luggage, made):
             raise DecodeError(1, "The larger context did not take over what the smaller one held.")
         self.grown += 1
-        self.longest_ms = max(self.longest_ms, milliseconds_since(started))
+        if not ahead:
+            self.longest_ms = max(self.longest_ms, milliseconds_since(started))
         return made
 
     def _carried(self, room: Room) -> Context:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workbench.engine.native.weights import Weights
-from workbench.errors import OutOfMemory
 from workbench.hardware import ram
 from workbench.models import check_fits, estimate
 from workbench.settings import EngineSettings
@@ -122,8 +121,3 @@ class RoomPlan:
 def _power_of_two(n: int) -> int:
     """The smallest power of two that is at least ``n``."""
     return 1 << max(0, n - 1).bit_length()
-
-
-def cannot_grow(error: Exception) -> bool:
-    """Whether an error means that a larger context is not to be had, rather than that something broke."""
-    return isinstance(error, OutOfMemory)

@@ -8,6 +8,7 @@ one grows instead.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -22,12 +23,18 @@ from workbench.engine.scheduling.sequence import Sequence, cancelled_unstarted
 from workbench.engine.scheduling.speculation import Speculation
 from workbench.engine.scheduling.tally import Tally
 from workbench.engine.scheduling.ticket import Ticket
-from workbench.errors import ContextOverflow, DecodeError
+from workbench.errors import ContextOverflow, DecodeError, OutOfMemory
 from workbench.interfaces import EngineStats, FinishReason
 from workbench.settings import EngineSettings
 
 _PERSIST_AFTER_S = 1.0
-"""Idle seconds after which finished sequences are written to disk: between two turns rather than during one."""
+"""Idle seconds after which a nearly full context grows and finished sequences are written to disk: between two turns
+rather than during one."""
+
+_NEARLY_FULL = 0.75
+"""Share of an open context from which it grows ahead of the need."""
+
+log = logging.getLogger("workbench.engine")
 
 
 class Scheduler:
@@ -164,13 +171,27 @@ class Scheduler:
         if self.life.context is None:
             return None
         if idle_s >= _PERSIST_AFTER_S:
+            self._grow_ahead()
             self.residency.to_disk()
         if due is not None and idle_s >= due:
             self.life.release()
             return None
-        pending = [at for at in (_PERSIST_AFTER_S if self.life.tiers.writes else None, due) if at is not None]
+        pending = [at for at in (_PERSIST_AFTER_S, due) if at is not None]
         later = [at - idle_s for at in pending if at > idle_s]
         return min(later) if later else None
+
+    def _grow_ahead(self) -> None:
+        """Make a nearly full open context larger now that nobody waits, rather than in the next turn."""
+        context = self.life.context
+        if context is None or self.settings.n_ctx is not None:
+            return
+        longest = max(len(slot.tokens) for slot in self.residency.slots)
+        filled = self.residency.used / context.n_ctx if context.unified else longest / context.n_ctx_seq
+        if filled >= _NEARLY_FULL:
+            try:
+                self.life.ensure(min(context.n_ctx_seq + 1, self.limit), context.n_ctx + 1, ahead=True)
+            except OutOfMemory:
+                log.info("the context is nearly full, and there is no memory for a larger one")
 
     def free(self) -> None:
         """Give the context back, and the samplers of what still runs."""

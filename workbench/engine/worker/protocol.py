@@ -86,7 +86,8 @@ def request_values(request: Request) -> Message:
         "json_schema": plain_schema(request.json_schema),
         "sampling": _sampling_values(request.sampling),
     }
-    return {name: value for name, value in values.items() if value not in (None, [], {})}
+    # an empty schema is a constraint (any JSON value), an empty list of stops is none
+    return {name: value for name, value in values.items() if value not in (None, []) and (value or name != "sampling")}
 
 
 def request_from(values: Mapping[str, Any], prompt: str | list[int]) -> Request:
