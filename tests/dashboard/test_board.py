@@ -36,7 +36,15 @@ def test_the_package_exports_it_and_the_module_stays_reachable() -> None:
 
     assert wb.Dashboard is Dashboard
     assert workbench.dashboard.Dashboard is Dashboard
-    assert sorted(dir(workbench.dashboard)) == sorted(workbench.dashboard.__all__) == ["Dashboard", "write_report"]
+    assert (
+        sorted(dir(workbench.dashboard))
+        == sorted(workbench.dashboard.__all__)
+        == [
+            "Dashboard",
+            "write_report",
+            "write_tune_report",
+        ]
+    )
     with pytest.raises(AttributeError, match="nothing_here"):
         _ = workbench.dashboard.nothing_here
 

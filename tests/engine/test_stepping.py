@@ -148,9 +148,12 @@ def test_every_step_takes_less(file: ModelFile) -> None:
     assert len(set(sizes)) == len(sizes)
 
 
-def test_load_steps_down_or_refuses(tiny: Path, file: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_steps_down_or_refuses(
+    tiny: Path, file: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from workbench import hardware
 
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))  # what other loads have taught the ledger does not count here
     have = needs(file, n_ctx=4096, n_ubatch=128)
     monkeypatch.setattr(hardware, "ram", lambda: hardware.Ram(total_bytes=2 * have, available_bytes=have))
     with pytest.raises(OutOfMemory, match="n_ctx=8,192"):

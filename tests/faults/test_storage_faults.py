@@ -121,7 +121,7 @@ def test_a_full_device_leaves_the_old_file_intact(tmp_path, monkeypatch):
     write_text(path, "old")
 
     def on_the_full_device(**options):
-        (tmp_path / "x.tmp").touch()
+        (tmp_path / "x.tmp").symlink_to("/dev/full")
         return os.open("/dev/full", os.O_WRONLY), str(tmp_path / "x.tmp")
 
     monkeypatch.setattr(atomic.tempfile, "mkstemp", on_the_full_device)
