@@ -3,7 +3,7 @@
 #   make sweep    the quickstart sweep on a real model, ends with a recommendation and a dashboard
 #   make test     the tests           make check   lint, types, layers
 #   make lab      JupyterLab on notebooks/
-#   make bench    the project's own measures (minutes)
+#   make bench    the project's own measures (an hour or two)
 #
 # CMAKE_ARGS is found out (CUDA where there is a GPU and nvcc) and can be set: make sweep CMAKE_ARGS="-DGGML_VULKAN=on"
 
