@@ -5,6 +5,7 @@ Engine thread only. Knows sequences through :class:`Residency`; requests not at 
 
 from __future__ import annotations
 
+import logging
 import time
 
 from workbench.engine.allocation import record_allocation
@@ -13,8 +14,13 @@ from workbench.engine.native.weights import Weights
 from workbench.engine.reuse.residency import Residency
 from workbench.engine.reuse.tiers import Tiers, milliseconds_since
 from workbench.engine.scheduling.room import Room, RoomPlan
-from workbench.errors import DecodeError
+from workbench.errors import DecodeError, OutOfMemory
 from workbench.settings import EngineSettings
+
+_NEARLY_FULL = 0.75
+"""Share of an open context from which it grows ahead of the need."""
+
+log = logging.getLogger("workbench.engine")
 
 
 class Lifecycle:
@@ -73,6 +79,19 @@ class Lifecycle:
         if now is not None and wanted.unified == now.unified and (self.settings.n_ctx or wanted.n_ctx <= now.n_ctx):
             return self.context  # as large as it may be
         return self._remake(self.context, wanted, ahead=ahead)
+
+    def grow_ahead(self) -> None:
+        """Make a nearly full open context larger now that nobody waits, rather than in the next turn."""
+        context = self.context
+        if context is None or self.settings.n_ctx is not None:
+            return
+        longest = max(len(slot.tokens) for slot in self.residency.slots)
+        filled = self.residency.used / context.n_ctx if context.unified else longest / context.n_ctx_seq
+        if filled >= _NEARLY_FULL:
+            try:
+                self.ensure(min(context.n_ctx_seq + 1, self.plan.limit), context.n_ctx + 1, ahead=True)
+            except OutOfMemory:
+                log.info("the context is nearly full, and there is no memory for a larger one")
 
     def release(self) -> None:
         """Give the context back; its idle sequences stay in host memory."""

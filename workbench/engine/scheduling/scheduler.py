@@ -8,7 +8,6 @@ one grows instead.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
@@ -23,18 +22,13 @@ from workbench.engine.scheduling.sequence import Sequence, cancelled_unstarted
 from workbench.engine.scheduling.speculation import Speculation
 from workbench.engine.scheduling.tally import Tally
 from workbench.engine.scheduling.ticket import Ticket
-from workbench.errors import ContextOverflow, DecodeError, OutOfMemory
+from workbench.errors import ContextOverflow, DecodeError
 from workbench.interfaces import EngineStats, FinishReason
 from workbench.settings import EngineSettings
 
 _PERSIST_AFTER_S = 1.0
 """Idle seconds after which a nearly full context grows and finished sequences are written to disk: between two turns
 rather than during one."""
-
-_NEARLY_FULL = 0.75
-"""Share of an open context from which it grows ahead of the need."""
-
-log = logging.getLogger("workbench.engine")
 
 
 class Scheduler:
@@ -171,7 +165,7 @@ class Scheduler:
         if self.life.context is None:
             return None
         if idle_s >= _PERSIST_AFTER_S:
-            self._grow_ahead()
+            self.life.grow_ahead()
             self.residency.to_disk()
         if due is not None and idle_s >= due:
             self.life.release()
@@ -179,19 +173,6 @@ class Scheduler:
         pending = [at for at in (_PERSIST_AFTER_S, due) if at is not None]
         later = [at - idle_s for at in pending if at > idle_s]
         return min(later) if later else None
-
-    def _grow_ahead(self) -> None:
-        """Make a nearly full open context larger now that nobody waits, rather than in the next turn."""
-        context = self.life.context
-        if context is None or self.settings.n_ctx is not None:
-            return
-        longest = max(len(slot.tokens) for slot in self.residency.slots)
-        filled = self.residency.used / context.n_ctx if context.unified else longest / context.n_ctx_seq
-        if filled >= _NEARLY_FULL:
-            try:
-                self.life.ensure(min(context.n_ctx_seq + 1, self.limit), context.n_ctx + 1, ahead=True)
-            except OutOfMemory:
-                log.info("the context is nearly full, and there is no memory for a larger one")
 
     def free(self) -> None:
         """Give the context back, and the samplers of what still runs."""
@@ -231,9 +212,10 @@ class Scheduler:
         if self._speculation is not None and decoding_only:
             context.wait()  # on a GPU a decode returns before it is done
             self._speculation.costs.observe(context.batch.size, time.perf_counter() - started)
-        drawn = [(s, self._draw(s, context)) for s in self.running if s.logits_at is not None]
+        vocabulary = self.weights.vocabulary
+        drawn = [(s, s.draw(context.raw, vocabulary)) for s in self.running if s.logits_at is not None]
         now = time.perf_counter()
-        say = self.weights.vocabulary.say
+        say = vocabulary.say
         for sequence, tokens in drawn:
             if isinstance(tokens, Exception):
                 self._end(sequence, tokens)
@@ -324,19 +306,6 @@ class Scheduler:
         if complete:
             sequence.logits_at = last
 
-    def _draw(self, sequence: Sequence, context: Context) -> list[int] | Exception:
-        """The samples of a step: one, and one more for each guess that was right; or what this sequence failed with."""
-        at, raw, draw = sequence.logits_at or 0, context.raw, sequence.sampler.draw
-        try:
-            drawn = [draw(raw, at)]
-            for guess in sequence.drafted:
-                if drawn[-1] != guess or self.weights.vocabulary.ends_generation(guess) or sequence.sampler.over:
-                    break
-                drawn.append(draw(raw, at + len(drawn)))
-        except Exception as error:
-            return error
-        return drawn
-
     def _take(self, sequence: Sequence, tokens: list[int], now: float) -> None:
         """Hand out the samples; KV of guesses that were wrong is taken back."""
         sequence.decodes += 1
@@ -391,7 +360,7 @@ class Scheduler:
             self._step_back(sequence)
             return DecodeError(code)
         self.tally.steps += 1
-        drawn = self._draw(sequence, context) if sequence.logits_at is not None else []
+        drawn = sequence.draw(context.raw, self.weights.vocabulary) if sequence.logits_at is not None else []
         if isinstance(drawn, Exception):
             return drawn
         if drawn:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import Any
 
-from workbench.engine.native.vocabulary import Word
+from workbench.engine.native.vocabulary import Vocabulary, Word
 from workbench.engine.reuse.slot import Slot
 from workbench.engine.sampling.sampler import Sampler
 from workbench.engine.scheduling.text import TextAssembler
@@ -77,6 +78,24 @@ class Sequence:
     def output(self) -> tuple[int, ...]:
         """Tokens it has generated."""
         return tuple(self.tokens[len(self.ticket.prompt) :])
+
+    def draw(self, context: Any, vocabulary: Vocabulary) -> list[int] | Exception:
+        """The samples of a step: one, and one more for each guess that was right; or what the drawing failed with.
+
+        Args:
+            context: ``llama_context *``, after the decode.
+            vocabulary: of the model.
+        """
+        at, draw = self.logits_at or 0, self.sampler.draw
+        try:
+            drawn = [draw(context, at)]
+            for guess in self.drafted:
+                if drawn[-1] != guess or vocabulary.ends_generation(guess) or self.sampler.over:
+                    break
+                drawn.append(draw(context, at + len(drawn)))
+        except Exception as error:  # fails this request only
+            return error
+        return drawn
 
     def accept(self, token: int, word: Word | None, at: float) -> FinishReason | None:
         """Take the next token; returns why the sequence is over, if it is.
