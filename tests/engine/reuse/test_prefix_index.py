@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.engine.reuse.prefix_index import PrefixIndex, common_prefix, pack, unpack
+from workbench.engine.reuse.prefix_index import PrefixIndex, pack, unpack
+from workbench.engine.reuse.slot import common_prefix
 
 TOKENS = st.lists(st.integers(0, 1), max_size=6).map(tuple)  # few tokens: many shared beginnings, many removals
 STEPS = st.lists(st.tuples(st.sampled_from(["put", "remove"]), TOKENS), max_size=40)

@@ -29,12 +29,6 @@ def unpack(packed: bytes) -> tuple[int, ...]:
     return tuple(array("i", packed))
 
 
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many leading tokens two sequences share."""
-    first = pack(a)
-    return _shared(first, pack(b), 0) // TOKEN_BYTES
-
-
 class PrefixIndex(Generic[T]):
     """Token sequences, each with a value; one value a sequence. Not thread-safe.
 

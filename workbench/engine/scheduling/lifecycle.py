@@ -101,6 +101,12 @@ class Lifecycle:
             self.discard()
             self.released += 1
 
+    def forget(self) -> None:
+        """Forget every sequence, keep the context."""
+        if self.context is not None:
+            self.context.clear()
+        self.residency.forget()
+
     def discard(self) -> None:
         """Give the context back with all it holds. Idempotent."""
         if self.context is not None:

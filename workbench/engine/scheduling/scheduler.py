@@ -126,7 +126,7 @@ class Scheduler:
             self._end(sequence, error)
         for ticket in self._waiting.take_all():
             ticket.end(error)
-        self._forget()
+        self.life.forget()
 
     def borrow_slot(self, tokens: int) -> tuple[Context, Slot]:
         """For an exclusive job: a context for ``tokens`` and an emptied slot of it; release it afterwards."""
@@ -396,8 +396,3 @@ class Scheduler:
     def _keeps(self, sequence: Sequence) -> bool:
         """Whether the KV of a finished sequence is worth something: after a shift it is no plain prefix any more."""
         return self.settings.prefix_cache and sequence.ticket.request.cache_prompt and not sequence.shifted
-
-    def _forget(self) -> None:
-        if self.life.context is not None:
-            self.life.context.clear()
-        self.residency.forget()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.engine.reuse.prefix_index import common_prefix
+from workbench.engine.reuse.slot import common_prefix
 from workbench.interfaces import Message
 
 
