@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +154,29 @@ def test_an_interrupted_driver_leaves_missing_cells_not_failed_ones(sweep):
     audit = one.status()
     assert (audit.done, audit.failed, audit.missing) == (0, 0, 6)
     assert one.run(progress=False).audit.done == 6
+
+
+def test_a_run_that_was_over_when_its_driver_was_interrupted_counts(sweep):
+    class InterruptedAfterwards:
+        slots = 1
+
+        def run(self, jobs, function):
+            job = next(iter(jobs))
+            folder = Path(job.payload["folder"])
+            folder.mkdir(parents=True)
+            (folder / "outcome.json").write_text(
+                json.dumps({"cell": job.id, "elapsed_s": 1.5, "result": dict(function(job))})
+            )
+            raise KeyboardInterrupt
+            yield
+
+    one = sweep()
+    with pytest.raises(KeyboardInterrupt):
+        one.run(progress=False, executor=InterruptedAfterwards())
+    audit = one.status()
+    assert (audit.done, audit.missing) == (1, 5)
+    assert one.run(progress=False).audit.done == 6
+    assert len(ran(one)) == 6
 
 
 def test_a_run_that_was_over_when_its_driver_died_is_taken_over(sweep):

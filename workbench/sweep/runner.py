@@ -87,7 +87,7 @@ class Sweep:
             finally:
                 if owned is not None:
                     owned.close()
-                ledger.abandon_running()
+                driver.recover()  # Ctrl-C may come between the end of a run and its reply
         return self.analyse()
 
     def status(self) -> Audit:
@@ -140,7 +140,7 @@ class _Driver:
         self.facts = self._facts()
 
     def recover(self) -> None:
-        """Take over what a dead driver left: a run that reached its end is done, any other is missing."""
+        """Take over what an interrupted driver left: a run that reached its end is done, any other is missing."""
         for attempt in self.ledger.running():
             left = self._run_folder(attempt.cell, attempt.attempt) / "outcome.json"
             if left.exists() and (kept := read_json(left))["cell"] == attempt.cell:

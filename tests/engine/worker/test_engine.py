@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import multiprocessing
 import os
 import sys
@@ -19,6 +21,7 @@ import workbench as wb
 from workbench.engine import ProcessEngine
 from workbench.engine.worker import protocol
 from workbench.engine.worker.process import WorkerProcess
+from workbench.engine.worker.remote_ticket import RemoteTicket
 from workbench.engine.worker.supervisor import Supervisor
 from workbench.errors import (
     ContextOverflow,
@@ -268,3 +271,16 @@ def test_a_stream_that_cannot_be_continued_keeps_its_text(tiny: Path, tmp_path: 
         assert caught.value.partial.startswith(text)
         with pytest.raises(ModelFileError):
             engine.complete("abc", max_tokens=1)
+
+
+def test_a_refused_request_is_freed_without_a_garbage_collection(tiny):
+    with ProcessEngine(tiny, EngineSettings(n_ctx=256, n_threads=1)) as engine:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                with contextlib.suppress(ContextOverflow):
+                    engine.complete([5] * 300)
+            assert [kept for kept in gc.get_objects() if isinstance(kept, RemoteTicket)] == []
+        finally:
+            gc.enable()

@@ -26,7 +26,7 @@ class RemoteTicket(Ticket):
 
     Attributes:
         settled: set when the child has taken or refused the request.
-        refusal: why it was refused.
+        refusal: why it was refused, until :meth:`take_refusal`.
         tokens: generated so far.
         deaths: processes that died over it.
     """
@@ -82,6 +82,15 @@ class RemoteTicket(Ticket):
         """It will never be answered."""
         self.refusal = error
         self.end(error)
+
+    def take_refusal(self) -> BaseException | None:
+        """Why it was refused, once.
+
+        Raised, an error holds the frames it passes, and they hold this ticket: did the ticket hold the error, only a
+        full garbage collection would free both, and a prompt too long for the context is a large one.
+        """
+        refusal, self.refusal, self._error = self.refusal, None, None
+        return refusal
 
     def take(self, text: str, tokens: list[int]) -> None:
         """A piece of the answer."""

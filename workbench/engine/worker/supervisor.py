@@ -167,9 +167,12 @@ class Supervisor:
                 ticket.cancel()
             raise
         self.reissue_warnings()
-        for ticket in tickets:
-            if ticket.refusal is not None:
-                raise ticket.refusal
+        refusals = list(filter(None, [ticket.take_refusal() for ticket in tickets]))
+        if refusals:
+            try:
+                raise refusals[0]
+            finally:
+                refusals.clear()  # this frame is held by the error
 
     def call(self, name: str, **arguments: Any) -> Any:
         """Ask something and wait for the answer; asked once more if the process died over it.

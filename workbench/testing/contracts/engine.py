@@ -163,8 +163,8 @@ class EngineContract(EngineApiContract):
         async def run() -> None:
             options: dict[str, Any] = {"max_tokens": self.long_tokens, "ignore_eos": True, "temperature": 0}
             task = asyncio.ensure_future(engine.acomplete(self.prompt, **options))
-            async for _ in engine.astream(self.prompt, max_tokens=1, temperature=0):
-                pass
+            while engine.stats.state != "busy" and not task.done():
+                await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
