@@ -30,7 +30,7 @@
     │   └── CellFailed                    one run of a sweep failed; has the child's words
     └── MissingExtra                      an optional dependency is not installed
 
-Warnings: ``WorkbenchWarning`` with ``GpuUnavailable``, ``NoChatTemplate`` and ``SettingAdjusted``.
+Warnings: ``WorkbenchWarning`` with ``GpuUnavailable``, ``NoChatTemplate``, ``NotSaved`` and ``SettingAdjusted``.
 """
 
 from __future__ import annotations
@@ -327,6 +327,10 @@ class GpuUnavailable(WorkbenchWarning):
 
 class NoChatTemplate(WorkbenchWarning):
     """The model brings no chat template; the message names the fallback."""
+
+
+class NotSaved(WorkbenchWarning):
+    """The disk is full: what is said is kept in memory for now."""
 
 
 class SettingAdjusted(WorkbenchWarning):

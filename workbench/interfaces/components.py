@@ -50,19 +50,21 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recollection:
-    """A remembered message and why it came back.
+    """A remembered message and why it came back, or a note the memory made.
 
     Attributes:
-        message: what was said.
-        index: its 0-based place in the session.
+        message: what was said; a note is a system message.
+        index: its 0-based place in the session; ``None``: a note the memory made (a summary, relationships).
         score: higher is better; comparable within one recall only.
         reason: for the reader: "recent", "similar to the query", …
+        at: when it was said, in seconds since 1970; ``None`` for a note.
     """
 
     message: Message
-    index: int
+    index: int | None
     score: float
     reason: str
+    at: float | None = None
 
 
 @runtime_checkable
@@ -70,26 +72,69 @@ class Memory(Protocol):
     """What a conversation remembers. Sessions never see each other.
 
     Threads: any. Order: within a session, messages keep the order in which they were added; ``recall`` returns them
-    in that order. An index is given out once and stays, even when a memory with a limit lets older messages go.
-    Session names are any text; two that differ in one character are two sessions. Durability: what :meth:`add`
-    acknowledged is recalled after a crash if the memory was given a folder.
+    in that order, notes first. An index is given out once and stays, even when a memory with a limit lets older
+    messages go. Session names are any text; two that differ in one character are two sessions. Durability: what
+    :meth:`add` acknowledged is recalled after a crash if the memory was given a folder.
     """
 
-    def add(self, message: Message, *, session: str = "default") -> int:
-        """Remember one message; returns its index in the session."""
+    def add(self, message: Message, *, session: str = "default", at: float | None = None) -> int:
+        """Remember one message; returns its index in the session.
+
+        Args:
+            message: what was said.
+            session: in which conversation.
+            at: when, in seconds since 1970; ``None``: now.
+        """
         ...
 
-    def add_many(self, messages: Sequence[Message], *, session: str = "default") -> range:
-        """Remember several at once, the normal path; returns their indices."""
+    def add_many(
+        self, messages: Sequence[Message], *, session: str = "default", at: Sequence[float] | None = None
+    ) -> range:
+        """Remember several at once, the normal path; returns their indices.
+
+        Raises:
+            InvalidSettings: ``at`` has not one time per message.
+        """
         ...
 
-    def recall(self, query: str, *, session: str = "default", k: int = 10) -> list[Recollection]:
-        """At most ``k`` messages that help to answer ``query``, oldest first, none twice.
+    def recall(
+        self,
+        query: str,
+        *,
+        session: str = "default",
+        k: int = 10,
+        since: float | None = None,
+        until: float | None = None,
+        include_relationships: bool = False,
+    ) -> list[Recollection]:
+        """At most ``k`` messages that help to answer ``query``, oldest first, none twice, after at most two notes.
 
         A session nobody has added to is empty, not an error.
 
+        Args:
+            query: what is to be answered.
+            session: in which conversation.
+            k: how many messages at most.
+            since: only what was said at or after this moment, in seconds since 1970.
+            until: only what was said before it.
+            include_relationships: begin with a note on how those whom the query names stand to others, if this memory
+                knows of relationships.
+
         Raises:
             InvalidSettings: ``k`` is below 1.
+        """
+        ...
+
+    def feedback(self, index: int, value: float, *, session: str = "default") -> None:
+        """Say how much a recalled message helped. A memory that does not learn keeps it for one that does.
+
+        Args:
+            index: of the message.
+            value: from -1 (misled) to 1 (helped).
+            session: in which conversation.
+
+        Raises:
+            InvalidSettings: there is no such message, or ``value`` is out of its range.
         """
         ...
 
@@ -106,7 +151,11 @@ class Memory(Protocol):
         ...
 
     def flush(self) -> None:
-        """Return once background work is done."""
+        """Return once background work is done.
+
+        Raises:
+            WorkbenchError: some of it failed; what it was about is still in the event log.
+        """
         ...
 
     def close(self) -> None:

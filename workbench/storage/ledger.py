@@ -8,25 +8,25 @@ unique index, not a convention. Knows cells by name and payloads as JSON, never 
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from workbench.errors import StorageError, StorageFull, StoreCorrupt
+from workbench.errors import StorageError, StoreCorrupt
+from workbench.storage.database import Database, FileKind
 
 Status = Literal["running", "done", "failed", "abandoned"]
 
 SCHEMA_VERSION = 1
-_APPLICATION_ID = 0x77624C67  # "wbLg"
-_REMEDY = "Move the file away; the runs are then measured again, or restore it from a copy."
 
-_SCHEMA = f"""
-BEGIN;
+_KIND = FileKind(
+    noun="a ledger of runs",
+    application_id=0x77624C67,  # "wbLg"
+    version=SCHEMA_VERSION,
+    schema="""
 CREATE TABLE attempts (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     cell TEXT NOT NULL,
@@ -40,10 +40,9 @@ CREATE TABLE attempts (
     UNIQUE (cell, attempt)
 );
 CREATE UNIQUE INDEX done_once ON attempts (cell) WHERE status = 'done';
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
-"""
+""",
+    remedy="Move the file away; the runs are then measured again, or restore it from a copy.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,26 +84,11 @@ class Ledger:
 
     def __init__(self, path: Path | str, *, readonly: bool = False) -> None:
         self.path = Path(path)
-        if not readonly:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._translated():
-            # check_same_thread: a driver may be closed from another thread than the one it ran in
-            self._connection = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}",
-                uri=True,
-                isolation_level=None,
-                timeout=30.0,
-                check_same_thread=False,
-            )
-        try:
-            self._open(readonly)
-        except BaseException:
-            self._connection.close()
-            raise
+        self._database = Database(self.path, _KIND, readonly=readonly)
 
     def begin(self, cell: str, *, host: str) -> int:
         """Note that a cell starts; returns the number of this attempt."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             row = connection.execute("SELECT COALESCE(MAX(attempt), 0) + 1 FROM attempts WHERE cell = ?", (cell,))
             attempt = int(row.fetchone()[0])
             connection.execute(
@@ -133,8 +117,9 @@ class Ledger:
             StorageError: there is no such attempt running.
         """
         text = None if payload is None else json.dumps(payload, ensure_ascii=False, allow_nan=False)
-        with self._transaction() as connection:
-            first = status != "done" or not self._is_done(cell)
+        with self._database.transaction() as connection:
+            done = connection.execute("SELECT 1 FROM attempts WHERE cell = ? AND status = 'done'", (cell,)).fetchone()
+            first = status != "done" or done is None
             changed = connection.execute(
                 "UPDATE attempts SET status = ?, finished = ?, payload = ?, error = ?, host = COALESCE(?, host) "
                 "WHERE cell = ? AND attempt = ? AND status = 'running'",
@@ -150,7 +135,7 @@ class Ledger:
 
     def abandon_running(self, reason: str = "the driver went away before it ended") -> int:
         """Give up every attempt without an end, so that its cell counts as missing; returns how many."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return connection.execute(
                 "UPDATE attempts SET status = 'abandoned', finished = ?, error = ? WHERE status = 'running'",
                 (time.time(), reason),
@@ -171,7 +156,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        self._connection.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -181,46 +166,11 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def _open(self, readonly: bool) -> None:
-        with self._translated():
-            version = int(self._pragma("user_version"))
-            application = int(self._pragma("application_id"))
-            tables = int(self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0])
-            if not readonly:
-                self._pragma("journal_mode = WAL")
-                self._pragma("synchronous = FULL")
-            if version == 0 and tables == 0 and not readonly:
-                self._connection.executescript(_SCHEMA)
-            else:
-                self._check(version, application)
-
-    def _check(self, version: int, application: int) -> None:
-        if application != _APPLICATION_ID:
-            raise StoreCorrupt(self.path, f"it is not a ledger of runs. {_REMEDY}")
-        if version != SCHEMA_VERSION:
-            raise StoreCorrupt(
-                self.path,
-                f"it has schema version {version}, this workbench reads {SCHEMA_VERSION}. "
-                "Use the version that wrote it, or another results folder.",
-            )
-        verdict = self._pragma("quick_check")
-        if verdict != "ok":
-            raise StoreCorrupt(self.path, f"{verdict}. {_REMEDY}")
-
-    def _pragma(self, text: str) -> Any:
-        row = self._connection.execute(f"PRAGMA {text}").fetchone()
-        return None if row is None else row[0]
-
-    def _is_done(self, cell: str) -> bool:
-        found = self._connection.execute("SELECT 1 FROM attempts WHERE cell = ? AND status = 'done'", (cell,))
-        return found.fetchone() is not None
-
     def _select(self) -> Iterator[Attempt]:
-        with self._translated():
-            rows = self._connection.execute(
-                "SELECT sequence, cell, attempt, status, started, finished, host, payload, error "
-                "FROM attempts ORDER BY sequence"
-            ).fetchall()
+        rows = self._database.read(
+            "SELECT sequence, cell, attempt, status, started, finished, host, payload, error "
+            "FROM attempts ORDER BY sequence"
+        )
         return map(self._attempt, rows)
 
     def _attempt(self, row: tuple[Any, ...]) -> Attempt:
@@ -228,7 +178,7 @@ class Ledger:
         try:
             parsed = None if payload is None else json.loads(payload)
         except ValueError as problem:
-            raise StoreCorrupt(self.path, f"attempt {attempt} of {cell}: {problem}. {_REMEDY}") from problem
+            raise StoreCorrupt(self.path, f"attempt {attempt} of {cell}: {problem}. {_KIND.remedy}") from problem
         return Attempt(
             sequence=sequence,
             cell=cell,
@@ -240,34 +190,3 @@ class Ledger:
             payload=parsed,
             error=error,
         )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing. IMMEDIATE: the write lock is taken before anything is read."""
-        with self._translated():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # SQLite rolls back by itself when the disk is full
-                    self._connection.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """SQLite's errors as this package's, by SQLite's own result codes (https://sqlite.org/rescode.html)."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(error)):
-                raise StorageFull(self.path) from error
-            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise StoreCorrupt(self.path, f"{error}. {_REMEDY}") from error
-            raise StorageError(f"{self.path}: {error}") from error
-
-
-def _no_room(error: sqlite3.Error) -> bool:
-    """A failed write or truncation: a quota or a file size limit reports itself as an I/O error."""
-    return getattr(error, "sqlite_errorname", "") in ("SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE")

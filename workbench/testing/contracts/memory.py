@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from workbench.errors import InvalidSettings
-from workbench.interfaces import Memory, Message
+from workbench.interfaces import Memory, Message, Recollection
 from workbench.testing.contracts.threads import at_once
 
 HOSTILE_NAMES = (
@@ -78,15 +78,17 @@ class MemoryContract:
         memory.add_many(messages)
         recalled = memory.recall("東京", k=_EVERYTHING)
         assert recalled, "Something that helps is found."
-        for found in recalled:
-            assert found.message == messages[found.index], "A recollection's message is the one added at its index."
+        for found in said(recalled):
+            assert found.message == messages[found.index or 0], (
+                "A recollection's message is the one added at its index."
+            )
             assert found.reason, "A recollection says why it came back."
             assert isinstance(found.score, float), "A score is a number."
 
     def test_recall_is_bounded_and_in_order(self, memory: Memory) -> None:
         memory.add_many(_messages(12))
         for k in (1, 3, 12, 50):
-            indices = [found.index for found in memory.recall("message 5", k=k)]
+            indices = indices_of(memory.recall("message 5", k=k))
             assert len(indices) <= k, "At most k messages come back."
             assert indices == sorted(set(indices)), "Oldest first, none twice."
 
@@ -97,7 +99,7 @@ class MemoryContract:
 
     def test_what_was_just_said_is_recalled(self, memory: Memory) -> None:
         memory.add_many([*_messages(8), Message.user("the bicycle is red")])
-        texts = [found.message.content for found in memory.recall("Which colour has the bicycle?", k=4)]
+        texts = texts_of(memory.recall("Which colour has the bicycle?", k=4))
         assert "the bicycle is red" in texts, "A message that answers the query, and is the newest, is recalled."
 
     def test_sessions_never_see_each_other(self, memory: Memory) -> None:
@@ -105,7 +107,7 @@ class MemoryContract:
             memory.add(Message.user(f"secret {number}"), session=name)
         assert memory.sessions() == tuple(sorted(HOSTILE_NAMES)), "sessions() has every name as it was, sorted."
         for number, name in enumerate(HOSTILE_NAMES):
-            texts = [found.message.content for found in memory.recall("secret", session=name, k=_EVERYTHING)]
+            texts = texts_of(memory.recall("secret", session=name, k=_EVERYTHING))
             assert texts == [f"secret {number}"], "Sessions never see each other, however alike their names."
 
     def test_forget_deletes_one_session(self, memory: Memory) -> None:
@@ -178,11 +180,11 @@ class _MemoryMachine(RuleBasedStateMachine):
 
     @rule(session=names, query=contents, k=st.integers(1, 40))
     def recall(self, session: str, query: str, k: int) -> None:
-        found, said = self.memory.recall(query, session=session, k=k), self.model.get(session, [])
-        indices = [one.index for one in found]
+        found, added = said(self.memory.recall(query, session=session, k=k)), self.model.get(session, [])
+        indices = indices_of(found)
         assert len(found) <= k, "At most k messages come back."
         assert indices == sorted(set(indices)), "Oldest first, none twice."
-        assert [said[at : at + 1] for at in indices] == [[one.message] for one in found], "Each is as it was added."
+        assert [added[at : at + 1] for at in indices] == [[one.message] for one in found], "Each is as it was added."
 
     @invariant()
     def equals_the_model(self) -> None:
@@ -193,6 +195,24 @@ class _MemoryMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.memory.close()
+
+
+def said(found: Sequence[Recollection]) -> list[Recollection]:
+    """The messages among what was recalled; checks that notes are few and come first."""
+    notes = [one for one in found if one.index is None]
+    assert len(notes) <= 2, "A recall has at most two notes."
+    assert list(found[: len(notes)]) == notes, "Notes come before messages."
+    return [one for one in found if one.index is not None]
+
+
+def indices_of(found: Sequence[Recollection]) -> list[int]:
+    """Indices of the recalled messages, in the order given."""
+    return [one.index for one in said(found) if one.index is not None]
+
+
+def texts_of(found: Sequence[Recollection]) -> list[str]:
+    """Texts of the recalled messages, in the order given."""
+    return [one.message.content for one in said(found)]
 
 
 def _messages(count: int) -> list[Message]:

@@ -1,0 +1,180 @@
+"""One SQLite file of a known kind: opened, checked, and its errors put in this package's words.
+
+WAL mode (https://sqlite.org/wal.html): readers never wait for the writer. Knows pragmas and result codes, no tables.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from workbench.errors import StorageError, StorageFull, StoreCorrupt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileKind:
+    """What a file has to be.
+
+    Attributes:
+        noun: what a person calls it: "a ledger of runs".
+        application_id: the four bytes SQLite keeps in the header for this purpose.
+        version: of the schema.
+        schema: statements that make the tables.
+        remedy: what to do about a damaged one.
+    """
+
+    noun: str
+    application_id: int
+    version: int
+    schema: str
+    remedy: str
+
+
+class Database:
+    """One connection. Thread-safe: calls wait for one another.
+
+    Args:
+        path: the file; made if it is not there, unless ``readonly``; ``None``: in memory, gone when closed.
+        kind: what it has to be.
+        readonly: for looking only.
+        synchronous: "FULL": what was committed survives a crash of the machine; "NORMAL": of the process
+            (https://sqlite.org/pragma.html#pragma_synchronous).
+        check: read the whole file for damage when opening; leave it out where opening must be quick, and a damaged
+            page is then reported when it is read.
+
+    Raises (every method): StorageFull: no room, nothing changed; StoreCorrupt: the file is damaged or of another kind.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        kind: FileKind,
+        *,
+        readonly: bool = False,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        check: bool = True,
+    ) -> None:
+        self.path, self.kind = path, kind
+        self._lock = threading.RLock()
+        self._closed = False
+        if path is not None and not readonly:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with self.translated():
+            # check_same_thread: whoever closes is seldom who opened; the lock above is what keeps threads apart
+            self._connection = sqlite3.connect(
+                ":memory:" if path is None else f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}",
+                uri=path is not None,
+                isolation_level=None,
+                timeout=30.0,
+                check_same_thread=False,
+            )
+        try:
+            self._open(readonly, synchronous, check)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with self._lock, self.translated():
+            self._check_open()
+            return self._connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing. IMMEDIATE: the write lock is taken before anything is read."""
+        with self._lock, self.translated():
+            self._check_open()
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite rolls back by itself when the disk is full
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def shrink(self) -> None:
+        """Give the room of deleted rows back to the file system. Takes time in proportion to what was deleted."""
+        with self._lock, self.translated():
+            self._check_open()
+            self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+            self._pragma("wal_checkpoint(TRUNCATE)")
+
+    def trace(self, listener: Any) -> None:
+        """Call ``listener`` with the text of every statement; ``None`` ends it. For tests that count queries."""
+        self._connection.set_trace_callback(listener)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._connection.close()
+
+    def _open(self, readonly: bool, synchronous: str, check: bool) -> None:
+        with self.translated():
+            version = int(self._pragma("user_version"))
+            application = int(self._pragma("application_id"))
+            tables = int(self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0])
+            if not readonly:
+                if tables == 0:
+                    self._pragma("auto_vacuum = INCREMENTAL")  # only possible before the file is first written
+                self._pragma("secure_delete = ON")  # what a person deletes is not to be found in the file afterwards
+                self._pragma("journal_mode = WAL")
+                self._pragma(f"synchronous = {synchronous}")
+            if version == 0 and tables == 0 and not readonly:
+                self._connection.executescript(
+                    f"BEGIN; {self.kind.schema} PRAGMA application_id = {self.kind.application_id}; "
+                    f"PRAGMA user_version = {self.kind.version}; COMMIT;"
+                )
+            else:
+                self._check(version, application, check)
+
+    def _check(self, version: int, application: int, whole: bool) -> None:
+        path, kind = self._named, self.kind
+        if application != kind.application_id:
+            raise StoreCorrupt(path, f"it is not {kind.noun}. {kind.remedy}")
+        if version != kind.version:
+            raise StoreCorrupt(
+                path,
+                f"it has schema version {version}, this workbench reads {kind.version}. "
+                "Use the version that wrote it, or another folder.",
+            )
+        verdict = self._pragma("quick_check") if whole else "ok"
+        if verdict != "ok":
+            raise StoreCorrupt(path, f"{verdict}. {kind.remedy}")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageError(f"{self._named} is closed. Open it anew.")
+
+    def _pragma(self, text: str) -> Any:
+        row = self._connection.execute(f"PRAGMA {text}").fetchone()
+        return None if row is None else row[0]
+
+    @property
+    def _named(self) -> Path:
+        return self.path or Path("(in memory)")
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """SQLite's errors as this package's, by SQLite's own result codes (https://sqlite.org/rescode.html)."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(error)):
+                raise StorageFull(self._named) from error
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise StoreCorrupt(self._named, f"{error}. {self.kind.remedy}") from error
+            raise StorageError(f"{self._named}: {error}") from error
+
+
+def _no_room(error: sqlite3.Error) -> bool:
+    """A failed write or truncation: a quota or a file size limit reports itself as an I/O error."""
+    return getattr(error, "sqlite_errorname", "") in ("SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE")
