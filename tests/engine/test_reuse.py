@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from workbench.engine import TunedEngine
+from workbench.engine.native.context import Context
 from workbench.errors import ContextOverflow, DecodeError, QueueFull
 from workbench.interfaces import Completion, Receipt
 from workbench.settings import EngineSettings
@@ -256,6 +258,39 @@ def test_a_failing_batch_fails_only_the_request_that_cannot_be_computed(
         for letter, text, stream in zip("ab", first, good, strict=True):
             whole = text + "".join(chunk.text for chunk in stream)
             assert whole == plain.complete(story(letter), max_tokens=60, **GREEDY).text
+
+
+def test_the_next_context_is_made_while_the_present_one_works(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by: list[tuple[int, str]] = []
+    create = Context.__init__
+
+    def noting(self: Context, weights: object, settings: object, n_ctx: int, **options: object) -> None:
+        made_by.append((n_ctx, threading.current_thread().name))
+        create(self, weights, settings, n_ctx, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Context, "__init__", noting)
+    prompt = story("a", 360)
+    with make(tiny) as growing, make(tiny, n_ctx=16384) as large:
+        growing.complete("warm", max_tokens=2, **GREEDY)
+        tokens = len(growing.tokenize(prompt))
+        assert 1500 < tokens < 2048
+        answer = growing.complete(prompt, max_tokens=2100 - tokens, **GREEDY)
+        assert answer.text == large.complete(prompt, max_tokens=2100 - tokens, **GREEDY).text
+        assert (growing.stats.n_ctx, growing.stats.grown) == (4096, 1)
+    assert (4096, "next-context") in made_by
+    assert [size for size, _ in made_by].count(4096) == 1
+
+
+def test_a_next_context_that_nobody_needed_is_given_back(tiny: Path) -> None:
+    with make(tiny) as engine:
+        engine.complete("warm", max_tokens=2, **GREEDY)
+        stream = engine.stream(story("a", 300), max_tokens=1500, **GREEDY)
+        next(stream)
+        stream.cancel()
+        list(stream)
+        assert engine.stats.grown == 0
+        engine.complete(story("b", 20), max_tokens=10, **GREEDY)
+    assert not [thread for thread in threading.enumerate() if thread.name == "next-context"]
 
 
 def test_a_nearly_full_context_grows_while_nobody_waits(tiny: Path) -> None:

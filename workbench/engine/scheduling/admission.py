@@ -141,6 +141,8 @@ class Admission:
         """A context in which a request may have ``need`` tokens; ``None``: not while the others run."""
         prompt = len(ticket.prompt)
         together = need + (self._taken_by_running(ticket) if self._running else 0)
+        if self._can_begin(ticket) and self._life.prepare(need, together):
+            return self._life.context
         try:
             context = self.context_for(need, together)
         except OutOfMemory:
@@ -156,6 +158,14 @@ class Admission:
         if prompt > context.n_ctx_seq:
             raise ContextOverflow(prompt, context.n_ctx_seq)
         return context
+
+    def _can_begin(self, ticket: Ticket) -> bool:
+        """Whether a request that will outgrow the present context can start in it: nothing else has to leave."""
+        context, prompt = self._life.context, len(ticket.prompt)
+        if context is None or self._running or prompt >= context.n_ctx_seq:
+            return False
+        shared, _ = self._life.residency.held(ticket.prompt[: self._usable(ticket)])
+        return not context.unified or self._life.residency.used + prompt - shared < context.n_ctx
 
     def _taken_by_running(self, ticket: Ticket) -> int:
         """Cells of one shared buffer that running sequences have or will take, less those the request would share."""

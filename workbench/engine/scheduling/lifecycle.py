@@ -14,6 +14,7 @@ from workbench.engine.native.weights import Weights
 from workbench.engine.reuse.residency import Residency
 from workbench.engine.reuse.tiers import Tiers, milliseconds_since
 from workbench.engine.scheduling.room import Room, RoomPlan
+from workbench.engine.scheduling.successor import Successor
 from workbench.errors import DecodeError, OutOfMemory
 from workbench.settings import EngineSettings
 
@@ -44,6 +45,7 @@ class Lifecycle:
         self.tiers = Tiers(weights, settings)
         self.residency = Residency(self.tiers)
         self.context: Context | None = None
+        self._next = Successor(self._new)
         self.created_ms: float | None = None
         self.grown = self.released = 0
         self.longest_ms = 0.0
@@ -80,6 +82,26 @@ class Lifecycle:
             return self.context  # as large as it may be
         return self._remake(self.context, wanted, ahead=ahead)
 
+    def prepare(self, need: int, together: int) -> bool:
+        """Begin to make the larger context that ``need`` tokens will take while the present one works.
+
+        Returns:
+            False: there is no memory for both at once, or it could not take over all that the present one holds as
+            it is: whoever needs it grows at once.
+        """
+        now = self.room
+        if now is None or self.settings.n_ctx is not None or self.weights.n_gpu_layers:
+            return False
+        wanted = self.plan.wanted(need, together, now)
+        if wanted.unified != now.unified or wanted.n_ctx <= now.n_ctx:
+            return False
+        try:
+            self.plan.check(wanted, 0)
+        except OutOfMemory:
+            return False
+        self._next.prepare(wanted)
+        return True
+
     def grow_ahead(self) -> None:
         """Make a nearly full open context larger now that nobody waits, rather than in the next turn."""
         context = self.context
@@ -92,6 +114,7 @@ class Lifecycle:
                 self.ensure(min(context.n_ctx_seq + 1, self.plan.limit), context.n_ctx + 1, ahead=True)
             except OutOfMemory:
                 log.info("the context is nearly full, and there is no memory for a larger one")
+        self._next.discard()
 
     def release(self) -> None:
         """Give the context back; its idle sequences stay in host memory."""
@@ -109,6 +132,7 @@ class Lifecycle:
 
     def discard(self) -> None:
         """Give the context back with all it holds. Idempotent."""
+        self._next.discard()
         if self.context is not None:
             self.residency.unbind()
             self.context.free()
@@ -121,8 +145,7 @@ class Lifecycle:
         self.discard()
 
     def _make(self, room: Room) -> Context:
-        settings = self.settings.replace(kv_unified=room.unified)
-        self.context = Context(self.weights, settings, room.n_ctx, n_ids=self.plan.ids(room))
+        self.context = self._new(room)
         self.created_ms = self.context.create_ms
         said, ids = self.context.said, self.context.n_ids
         record_allocation(self.weights.file, self.context.settings, said, n_ctx=room.n_ctx, n_ids=ids)
@@ -131,25 +154,26 @@ class Lifecycle:
 
     def _remake(self, old: Context, room: Room, *, ahead: bool) -> Context:
         """A larger context with all that the old one held, nothing computed again."""
-        self.plan.check(room, old.kv_bytes)
         started = time.perf_counter()
+        made = self._next.take(room)
+        if made is None:
+            self.plan.check(room, old.kv_bytes)
         before = Room(old.n_ctx, old.unified)
         luggage = self.residency.pack(whole=room.unified == old.unified)
         old.free()
         try:
-            made = self._carried(room)
+            self.context = made or self._new(room)
         except Exception:
-            made = self._carried(before)
-            self.residency.unpack(luggage, made)
+            self.context = self._new(before)
+            self.residency.unpack(luggage, self.context)
             raise
-        if not self.residency.unpack(luggage, made):
+        if not self.residency.unpack(luggage, self.context):
             raise DecodeError(1, "The larger context did not take over what the smaller one held.")
         self.grown += 1
         if not ahead:
             self.longest_ms = max(self.longest_ms, milliseconds_since(started))
-        return made
-
-    def _carried(self, room: Room) -> Context:
-        settings = self.settings.replace(kv_unified=room.unified)
-        self.context = Context(self.weights, settings, room.n_ctx, n_ids=self.plan.ids(room))
         return self.context
+
+    def _new(self, room: Room) -> Context:
+        settings = self.settings.replace(kv_unified=room.unified)
+        return Context(self.weights, settings, room.n_ctx, n_ids=self.plan.ids(room))
