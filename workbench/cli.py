@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench import __version__
+from workbench.cli_memory import memory_app
 from workbench.errors import UnknownName, UsageError, WorkbenchError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ models_app = typer.Typer(help="List the models found on this machine, or make on
 app.add_typer(models_app, name="models")
 sweep_app = typer.Typer(help="Run sweeps of parameterised notebooks and read what they found.", no_args_is_help=True)
 app.add_typer(sweep_app, name="sweep")
+app.add_typer(memory_app, name="memory", no_args_is_help=True)
 
 TextFile = Annotated[Path | None, typer.Argument(help="A UTF-8 text; none: the short one that is built in.")]
 Spec = Annotated[Path, typer.Argument(help="A sweep specification (YAML).", exists=True, dir_okay=False)]

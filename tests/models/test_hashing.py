@@ -41,6 +41,15 @@ def test_the_hash_is_computed_once(model_path, hashed):
     assert len(hashed) == 1
 
 
+def test_any_file_is_hashed_once(tmp_path, hashed):
+    path = tmp_path / "tokenizer.json"
+    path.write_text("{}")
+    assert hashing.file_hash(path) == hashing.file_hash(path) == sha256(path)
+    assert len(hashed) == 1
+    with pytest.raises(ModelFileError, match="cannot be read"):
+        hashing.file_hash(tmp_path / "none")
+
+
 def test_a_changed_file_without_a_known_hash_is_hashed_again(model_path, hashed):
     first = verify(read_model_file(model_path))
     make_tiny_gguf(model_path, seed=1)

@@ -56,6 +56,35 @@ MINIATURES: dict[str, list[dict[str, Any]]] = {
     "worker": [{"model": TINY, "n_ctx": 256, "output_tokens": 8, "rounds": 1, "n_threads": 1}],
     "tune": [{"model": TINY, "minutes": 0.05}],
     "estimate": [{"shapes": [TINY], "settings": [{"n_ctx": 512, "n_threads": 1}]}],
+    "embedding": [
+        {
+            "embedding": "paraphrase-minilm-l3-v2",
+            "data": "small",
+            "sentences": 8,
+            "passages": 3,
+            "queries": 3,
+            "rounds": 1,
+            "n_threads": 1,
+            "others": [["hashing", None]],
+            "show_plot": True,
+        },
+        {"embedding": "hashing", "data": "small", "sentences": 400, "passages": 3, "queries": 3, "show_plot": False},
+    ],
+    "memory": [
+        {"model": TINY, "embedding": "hashing", "k": 4, "conversations": ["boathouse"]},
+        {"model": TINY, "strategy": "buffer", "k": 4, "history": 150, "show_plot": False},
+    ],
+    "memory_locomo": [{"data": "small", "embedders": ["hashing"], "k": 5}],
+    "memory_relations": [{"limit": 20}],
+    "memory_add": [{"embedder": "hashing", "messages": 60, "pause_s": 0, "turn": 20}],
+    "memory_recall": [{"embedder": "hashing", "messages": 100, "queries": 5}],
+    "memory_restart": [{"embedder": "hashing", "messages": 100}],
+    "memory_sessions": [{"sessions": 4, "messages": 18}],
+    "memory_crash": [{"kills": 1, "longest_s": 0.1}],
+    "memory_claims": [
+        {"claim": "request-scoped reads", "size": 200},
+        {"claim": "kept vectors", "embedder": "hashing", "size": 50},
+    ],
     "gpu": [
         {
             "model": TINY,
@@ -85,9 +114,19 @@ RECORDS = {
     "worker": "apart_tps",
     "tune": "decode_ratio",
     "estimate": "worst_error",
+    "embedding": "texts_per_s",
+    "memory": "recall_at_k",
+    "memory_locomo": "ranked_recall",
+    "memory_relations": "relation_f1",
+    "memory_add": "add_p99_ms",
+    "memory_recall": "recall_p50_ms",
+    "memory_restart": "first_recall_s",
+    "memory_sessions": "isolated",
+    "memory_crash": "acknowledged",
+    "memory_claims": "with_ms",
     "gpu": "tuned_batched_tps",
 }
-ONCE = {"10_tune", "11_estimate", "12_soak"}
+ONCE = {"10_tune", "11_estimate", "12_soak", "1_locomo", "memory_locomo", "2_relations", "6_sessions", "7_crash"}
 """Specifications whose one run is a comparison, or the same whenever it is made."""
 
 

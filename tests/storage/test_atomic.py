@@ -32,6 +32,12 @@ def test_json_goes_through(tmp_path):
     assert read_json(tmp_path / "v.json") == value
 
 
+def test_half_a_surrogate_pair_goes_through_json(tmp_path):
+    value = {"a\ud800": ["\udc00 \\udc00"]}
+    write_json(tmp_path / "v.json", value)
+    assert read_json(tmp_path / "v.json") == value
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_not_json_is_refused_and_the_old_file_stays(tmp_path, value):
     write_json(tmp_path / "v.json", 1)

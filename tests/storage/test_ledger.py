@@ -103,8 +103,8 @@ def test_it_may_be_closed_from_another_thread(path):
 
 
 def test_commits_are_durable_settings(ledger):
-    assert ledger._pragma("journal_mode") == "wal"
-    assert ledger._pragma("synchronous") == 2
+    assert ledger._database._pragma("journal_mode") == "wal"
+    assert ledger._database._pragma("synchronous") == 2
 
 
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\x00" + b"\xff" * 4096])
@@ -153,12 +153,12 @@ def test_a_missing_file_cannot_be_read(path):
 def test_a_full_database_changes_nothing(ledger):
     ledger.finish("a", ledger.begin("a", host="h"), status="done", payload={})
     attempt = ledger.begin("b", host="h")
-    pages = ledger._pragma("page_count")
-    ledger._pragma(f"max_page_count = {pages}")
+    pages = ledger._database._pragma("page_count")
+    ledger._database._pragma(f"max_page_count = {pages}")
     with pytest.raises(StorageFull):
         ledger.finish("b", attempt, status="done", payload={"text": "x" * 100_000})
     assert {a.cell: a.status for a in ledger.attempts()} == {"a": "done", "b": "running"}
-    ledger._pragma("max_page_count = 1000000")
+    ledger._database._pragma("max_page_count = 1000000")
     assert ledger.finish("b", attempt, status="done", payload={"text": "x" * 100_000})
 
 

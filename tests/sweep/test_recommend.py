@@ -159,3 +159,7 @@ def test_code_is_ready_to_paste():
     )
     assert code_for({"model": "m", "type_k": "q8_0"}) == 'engine = wb.load("m", type_k="q8_0")'
     assert code_for({"a": 1}) == "settings = dict(a=1)"
+    varied = {"model": "m", "strategy": "hybrid", "embedding": "hashing", "k": 10, "history": 0}
+    assert code_for(varied) == 'memory = wb.memories.create("hybrid", embedder="hashing")'
+    assert code_for({**varied, "strategy": "buffer", "size": 50}) == 'memory = wb.memories.create("buffer", size=50)'
+    assert code_for({"embedding": "hashing", "k": 3}) == 'embedder = wb.embedders.create("hashing")'

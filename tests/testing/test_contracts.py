@@ -12,8 +12,7 @@ from workbench.caching import ExactCache
 from workbench.compression import MiddleCompressor
 from workbench.embedding import HashingEmbedder
 from workbench.errors import StreamIncomplete
-from workbench.interfaces import CacheStats, Compression, Message, Outcome, Recollection, Scores
-from workbench.memory import BufferMemory
+from workbench.interfaces import CacheStats, Compression, Outcome, Scores
 from workbench.settings import EngineSettings
 from workbench.testing import (
     CacheContract,
@@ -43,67 +42,6 @@ def refuses(contract, component, test, *args):
     with pytest.raises((AssertionError, pytest.fail.Exception, BaseExceptionGroup)) as caught:
         getattr(suite, test)(*made, *args)
     assert str(caught.value).strip(), "a failure says which sentence of the contract is broken"
-
-
-# -- memory -----------------------------------------------------------------------------------------------------------
-
-
-class NewestFirst(BufferMemory):
-    def recall(self, query, *, session="default", k=10):
-        return super().recall(query, session=session, k=k)[::-1]
-
-
-class TooMany(BufferMemory):
-    def recall(self, query, *, session="default", k=10):
-        return super().recall(query, session=session, k=k + 1)
-
-
-class OneForAll(BufferMemory):
-    def add_many(self, messages, *, session="default"):
-        return super().add_many(messages, session=session.casefold())
-
-
-class WrongIndex(BufferMemory):
-    def recall(self, query, *, session="default", k=10):
-        return [dataclasses.replace(found, index=found.index + 1) for found in super().recall(query, session=session)]
-
-
-class ForgetsNothing(BufferMemory):
-    def forget(self, session):
-        pass
-
-
-class LosesText(BufferMemory):
-    def recall(self, query, *, session="default", k=10):
-        found = super().recall(query, session=session, k=k)
-        return [
-            Recollection(
-                message=Message(one.message.role, one.message.content.strip()), index=one.index, score=1.0, reason="r"
-            )
-            for one in found
-        ]
-
-
-class CountsAll(BufferMemory):
-    def count(self, session="default"):
-        return len(self.recall("", session=session, k=100)) + 1
-
-
-@pytest.mark.parametrize(
-    ("component", "test"),
-    [
-        (NewestFirst, "test_recall_is_bounded_and_in_order"),
-        (TooMany, "test_recall_is_bounded_and_in_order"),
-        (OneForAll, "test_sessions_never_see_each_other"),
-        (WrongIndex, "test_any_order_of_calls_leaves_what_was_added"),
-        (ForgetsNothing, "test_forget_deletes_one_session"),
-        (ForgetsNothing, "test_any_order_of_calls_leaves_what_was_added"),
-        (LosesText, "test_recall_gives_messages_back_as_they_were"),
-        (CountsAll, "test_a_new_memory_is_empty"),
-    ],
-)
-def test_broken_memories_are_refused(component, test):
-    refuses(MemoryContract, component, test)
 
 
 # -- compressors ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@
 >>> board.figure("forest", "decode_tps")              # one plotly figure
 >>> board.save("decode.html")                         # one self-contained file
 
+``pareto_figure`` draws the cost-quality front of any frame.
+
 Knows findings (:class:`workbench.sweep.results.Analysis`) and never how runs are executed. plotly and pandas are
 loaded on first use.
 """
@@ -18,11 +20,17 @@ from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.dashboard.board import Dashboard
+    from workbench.dashboard.figures.pareto import pareto_figure
     from workbench.dashboard.report import write_report
     from workbench.dashboard.tune_report import write_tune_report
 
-_HOME = {"Dashboard": "board", "write_report": "report", "write_tune_report": "tune_report"}
+_HOME = {
+    "Dashboard": "board",
+    "pareto_figure": "figures.pareto",
+    "write_report": "report",
+    "write_tune_report": "tune_report",
+}
 
-__all__ = ["Dashboard", "write_report", "write_tune_report"]
+__all__ = ["Dashboard", "pareto_figure", "write_report", "write_tune_report"]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -11,10 +11,31 @@ from typing import TYPE_CHECKING
 from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from workbench.embedding.bundled import all_minilm_l6_v2, paraphrase_minilm_l3_v2
+    from workbench.embedding.cache import CachedEmbedder
+    from workbench.embedding.gguf import GgufEmbedder
     from workbench.embedding.hashing import HashingEmbedder
+    from workbench.embedding.onnx import OnnxEmbedder
+    from workbench.embedding.sentence_transformers import SentenceTransformersEmbedder
 
-_HOME = {"HashingEmbedder": "hashing"}
+_HOME = {
+    "CachedEmbedder": "cache",
+    "GgufEmbedder": "gguf",
+    "HashingEmbedder": "hashing",
+    "OnnxEmbedder": "onnx",
+    "SentenceTransformersEmbedder": "sentence_transformers",
+    "all_minilm_l6_v2": "bundled",
+    "paraphrase_minilm_l3_v2": "bundled",
+}
 
-__all__ = ["HashingEmbedder"]
+__all__ = [
+    "CachedEmbedder",
+    "GgufEmbedder",
+    "HashingEmbedder",
+    "OnnxEmbedder",
+    "SentenceTransformersEmbedder",
+    "all_minilm_l6_v2",
+    "paraphrase_minilm_l3_v2",
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -1,6 +1,9 @@
-"""The room where engines are put to work and measured: how well a model predicts a text, and how it does a workload.
+"""The room where engines, embedders and memories are put to work and measured.
 
-Knows the ``Engine`` protocol, texts and workloads; never sweeps or plots, nor which engine it is handed.
+How well a model predicts a text and does a workload; whether a memory brings back what answers a question
+(:func:`score_memory`), an embedder tells alike from unlike (:func:`score_embedder`) and relationships are read out of
+notes (:func:`score_relations`); the labelled data for that (:func:`locomo`, :func:`stsb`, :func:`cranfield`,
+:func:`small`). Knows protocols, texts and workloads; never sweeps or plots, nor which engine it is handed.
 """
 
 from __future__ import annotations
@@ -11,16 +14,64 @@ from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.evaluation.corpus import read_text, sample_text, wikitext
+    from workbench.evaluation.counting import CountingEmbedder
+    from workbench.evaluation.datasets import (
+        cranfield,
+        lengthened,
+        locomo,
+        read_conversations,
+        relation_notes,
+        small,
+        stsb,
+    )
+    from workbench.evaluation.embedder_score import EmbedderScore, score_embedder
+    from workbench.evaluation.memory_score import score_memory
+    from workbench.evaluation.relation_score import RelationScore, score_relations
+    from workbench.evaluation.scorecard import Scorecard
     from workbench.evaluation.text_perplexity import Perplexity, perplexity
 
 _HOME = {
+    "CountingEmbedder": "counting",
+    "EmbedderScore": "embedder_score",
     "Perplexity": "text_perplexity",
+    "RelationScore": "relation_score",
+    "Scorecard": "scorecard",
+    "cranfield": "datasets",
+    "lengthened": "datasets",
+    "locomo": "datasets",
     "perplexity": "text_perplexity",
+    "read_conversations": "datasets",
     "read_text": "corpus",
+    "relation_notes": "datasets",
     "sample_text": "corpus",
+    "score_embedder": "embedder_score",
+    "score_memory": "memory_score",
+    "score_relations": "relation_score",
+    "small": "datasets",
+    "stsb": "datasets",
     "wikitext": "corpus",
 }
 
-__all__ = ["Perplexity", "perplexity", "read_text", "sample_text", "wikitext"]
+__all__ = [
+    "CountingEmbedder",
+    "EmbedderScore",
+    "Perplexity",
+    "RelationScore",
+    "Scorecard",
+    "cranfield",
+    "lengthened",
+    "locomo",
+    "perplexity",
+    "read_conversations",
+    "read_text",
+    "relation_notes",
+    "sample_text",
+    "score_embedder",
+    "score_memory",
+    "score_relations",
+    "small",
+    "stsb",
+    "wikitext",
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

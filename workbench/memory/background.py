@@ -28,7 +28,8 @@ class Background:
         self._waiting: dict[str, None] = {}
         self._busy = False
         self._closing = False
-        self._errors: list[Exception] = []
+        self._errors: dict[str, Exception] = {}  # what flush() has not told yet
+        self._failed: dict[str, None] = {}  # whose last call ended in an error
         self._thread: threading.Thread | None = None
 
     def wake(self, session: str) -> None:
@@ -47,18 +48,27 @@ class Background:
         with self._changed:
             self._waiting.pop(session, None)
             self._changed.wait_for(lambda: not self._busy)
+            self._errors.pop(session, None)
+            self._failed.pop(session, None)
 
     def flush(self) -> None:
         """Return when nothing waits.
 
         Raises:
-            Exception: the first that ``work`` raised since the last flush.
+            Exception: the first that ``work`` raised since the last flush and that no later success made good.
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting and not self._busy)
-            errors, self._errors = self._errors, []
+            errors, self._errors = list(self._errors.values()), {}
         if errors:
             raise errors[0]
+
+    def retry(self) -> None:
+        """Wake the sessions whose last call failed."""
+        with self._changed:
+            failed = list(self._failed)
+        for session in failed:
+            self.wake(session)
 
     def close(self) -> None:
         """Finish what waits and end the thread. Idempotent."""
@@ -71,16 +81,25 @@ class Background:
 
     def _run(self) -> None:
         while (session := self._next()) is not None:
+            failure: Exception | None = None
             try:
                 self._work(session)
             except Exception as error:  # the thread serves other sessions still; flush() tells
                 _LOG.exception("%s: background work failed", self._name)
-                with self._changed:
-                    self._errors.append(error)
+                failure = error
             finally:
-                with self._changed:
-                    self._busy = False
-                    self._changed.notify_all()
+                self._done(session, failure)
+
+    def _done(self, session: str, failure: Exception | None) -> None:
+        with self._changed:
+            self._busy = False
+            if failure is None:
+                self._errors.pop(session, None)
+                self._failed.pop(session, None)
+            else:
+                self._errors.setdefault(session, failure)
+                self._failed[session] = None
+            self._changed.notify_all()
 
     def _next(self) -> str | None:
         with self._changed:

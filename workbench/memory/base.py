@@ -20,7 +20,7 @@ from workbench.errors import InvalidSettings
 from workbench.interfaces import Message, Recollection
 from workbench.memory.journal import MESSAGE, Journal
 from workbench.memory.transcript import Transcript
-from workbench.storage import Event
+from workbench.storage import Entry, Event
 
 FEEDBACK, RECALL = "feedback", "recall"
 
@@ -59,7 +59,7 @@ class LoggedMemory(abc.ABC, Generic[S]):
     def __init__(self, folder: Path | str | None = None, *, open_sessions: int = 32) -> None:
         if open_sessions < 1:
             raise InvalidSettings(f"open_sessions must be at least 1, not {open_sessions}.")
-        self.journal = Journal(folder)
+        self.journal = self._own_journal = Journal(folder)
         self._most_open = open_sessions
         self._open: OrderedDict[str, S] = OrderedDict()
         self._open_lock = threading.Lock()
@@ -83,6 +83,12 @@ class LoggedMemory(abc.ABC, Generic[S]):
 
     def _forgotten(self, session: str) -> None:
         """A session's events are gone; delete what else there is of it."""
+
+    def _replayed(self, session: str, events: Sequence[Event], turn: int) -> S:
+        """A snapshot beside the open ones, as it was when ``turn`` messages had been added; from all events so far."""
+        snapshot = self._snapshot(session, self.journal.epoch)
+        snapshot.update(list(_until_turn(events, turn)))
+        return snapshot
 
     # -- Memory -------------------------------------------------------------------------------------------------------
 
@@ -114,24 +120,28 @@ class LoggedMemory(abc.ABC, Generic[S]):
         if not self.journal.count(session):
             return []
         with self._session(session) as snapshot:
+            if not len(snapshot):  # forgotten a moment ago
+                return []
             found = _in_order(self._rank(snapshot, asked))
             told = {"query": query, "k": k, "strategy": self.name, **self._trace(snapshot, asked, found)}
-        told["found"] = [[one.index, one.score] for one in found if one.index is not None]
-        self.journal.append(session, RECALL, told)
+            told["found"] = [[one.index, one.score] for one in found if one.index is not None]
+            # while it is locked nobody forgets the session and begins another of that name, which this is not about
+            self.journal.append(session, RECALL, told)
         return found
 
-    def recall_at(self, query: str, *, turn: int, session: str = "default", k: int = 10) -> list[Recollection]:
+    def recall_at(
+        self, query: str, *, turn: int, session: str = "default", k: int = 10, include_relationships: bool = False
+    ) -> list[Recollection]:
         """What :meth:`recall` would have given when ``turn`` messages had been added. Changes nothing.
 
         Raises:
             InvalidSettings: ``turn`` is negative or beyond the end.
         """
-        asked = _query(query, k, None, None, False)
+        asked = _query(query, k, None, None, include_relationships)
         said = self.journal.count(session)
         if not 0 <= turn <= said:
             raise InvalidSettings(f"The session has {said} messages; turn must be between 0 and {said}, not {turn}.")
-        snapshot = self._snapshot(session, self.journal.epoch)
-        snapshot.update(list(_until_turn(self.journal.read_since(0, session), turn)))
+        snapshot = self._replayed(session, self.journal.read_since(0, session), turn)
         return _in_order(self._rank(snapshot, asked)) if turn else []
 
     def feedback(self, index: int, value: float, *, session: str = "default") -> None:
@@ -154,14 +164,54 @@ class LoggedMemory(abc.ABC, Generic[S]):
 
     def forget(self, session: str) -> None:
         """Delete a session and give back the room it took."""
-        snapshot = self._opened(session)
-        with snapshot.lock:
-            with self._open_lock:
-                if self._open.get(session) is snapshot:
-                    del self._open[session]
-            snapshot.close()
+        with self._closed(session):
             self.journal.forget(session)
             self._forgotten(session)
+
+    def events(self, session: str) -> list[Event]:
+        """All that has happened in a session, oldest first: what :meth:`restore` makes the same session of."""
+        return self.journal.read_since(0, session)
+
+    def restore(self, session: str, entries: Sequence[Entry], *, replace: bool = False) -> None:
+        """Make a session of the events of another memory: all of them, or nothing is changed.
+
+        Args:
+            session: its name here.
+            entries: its events, oldest first; messages have the indices 0, 1, 2, …
+            replace: in place of the session of that name; ``False``: there must be none.
+
+        Raises:
+            InvalidSettings: there is one.
+            StorageFull: there is no room.
+        """
+        with self._closed(session):
+            self.journal.restore(session, entries, replace=replace)
+            self._forgotten(session)
+        said = self.journal.count(session)
+        if said:
+            self._added(session, range(said))
+
+    def take_over(self, session: str, messages: Sequence[Message], at: Sequence[float | None], mark: Entry) -> range:
+        """Add messages from elsewhere, and an event that says which they were: all or nothing is appended.
+
+        Raises:
+            StorageFull: there is no room, not even for now in memory.
+        """
+        indices = self.journal.take_over(session, messages, at, mark)
+        self._added(session, indices)
+        return indices
+
+    def share(self, journal: Journal) -> None:
+        """Live on another memory's journal from now on, which stays its owner's: for the parts of one memory.
+
+        Raises:
+            InvalidSettings: this memory has sessions of its own.
+        """
+        if self.journal.sessions():
+            raise InvalidSettings(
+                f"{self!r} has sessions of its own. Only a new, empty memory can become part of another one."
+            )
+        self.journal = journal
 
     def turn(self) -> Any:
         """Context manager for one request: within it no event is read from the file twice."""
@@ -183,7 +233,7 @@ class LoggedMemory(abc.ABC, Generic[S]):
         for snapshot in snapshots:
             with snapshot.lock:
                 snapshot.close()
-        self.journal.close()
+        self._own_journal.close()
 
     def __enter__(self) -> Self:
         return self
@@ -204,11 +254,28 @@ class LoggedMemory(abc.ABC, Generic[S]):
         while True:
             snapshot = self._opened(session)
             with snapshot.lock:
-                if snapshot.closed:  # forgotten, or dropped, between the two lines above
+                events = self.journal.read_since(snapshot.seq, session)
+                # closed: forgotten, or dropped, a moment ago; another epoch: the places just read are not those it has
+                if snapshot.closed or snapshot.epoch != self.journal.epoch:
                     continue
-                snapshot.update(self.journal.read_since(snapshot.seq, session))
+                snapshot.update(events)
                 yield snapshot
                 return
+
+    @contextmanager
+    def _closed(self, session: str) -> Iterator[None]:
+        """Nobody else uses its snapshot meanwhile; afterwards it is closed, and whoever asks for it gets a new one."""
+        snapshot = self._opened(session)
+        with snapshot.lock:
+            try:
+                yield
+            finally:  # only now: a snapshot made before the events changed would stay as it is
+                with self._open_lock:
+                    late = self._open.pop(session, None)
+                snapshot.close()
+        if late is not None and late is not snapshot:
+            with late.lock:
+                late.close()
 
     def _opened(self, session: str) -> S:
         with self._open_lock:
@@ -235,7 +302,12 @@ def _in_order(found: Sequence[Recollection]) -> list[Recollection]:
 
 
 def _until_turn(events: Sequence[Event], turn: int) -> Iterator[Event]:
+    """Events as they were at a turn.
+
+    One that says how many messages had been ``seen`` belongs there, not where the background came to write it.
+    """
+    over = False
     for event in events:
-        if event.kind == MESSAGE and event.data["index"] >= turn:
-            return
-        yield event
+        over = over or (event.kind == MESSAGE and event.data["index"] >= turn)
+        if event.data["seen"] <= turn if "seen" in event.data else not over:
+            yield event

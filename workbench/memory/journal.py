@@ -7,6 +7,8 @@ was said is lost to the conversation: events are kept in memory, in order, and w
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import threading
 import time
 import warnings
@@ -60,24 +62,59 @@ class Journal:
         """Append messages; returns their indices in the session."""
         if at is not None and len(at) != len(messages):
             raise InvalidSettings(f"at needs one time per message: {len(at)} for {len(messages)} messages.")
+        if at is not None and not all(math.isfinite(moment) for moment in at):
+            raise InvalidSettings("at must be seconds since 1970; there is a NaN or an infinity in it.")
         with self._lock:
-            first = self._counts.get(session, 0)
-            indices = range(first, first + len(messages))
+            indices = self._next(session, messages)
             if messages:
-                times = [time.time()] * len(messages) if at is None else [float(moment) for moment in at]
-                entries = [
-                    Entry(MESSAGE, {"index": index, **message.to_dict()}, moment)
-                    for index, message, moment in zip(indices, messages, times, strict=True)
-                ]
-                self._append(session, entries)
+                full = self._append(session, _said(indices, messages, at))
                 self._counts[session] = indices.stop
+                _warn(full)
+            return indices
+
+    def take_over(self, session: str, messages: Sequence[Message], at: Sequence[float | None], mark: Entry) -> range:
+        """Append messages from elsewhere, and an event that says which they were; all or nothing.
+
+        Raises:
+            StorageFull: there is no room; unlike what is said, what is taken over is not kept in memory.
+        """
+        with self._lock:
+            self.save()
+            indices = self._next(session, messages)
+            with _json_only():
+                self.log.append_many(session, [*_said(indices, messages, at), mark])
+            self._counts[session] = indices.stop
             return indices
 
     def append(self, session: str, kind: str, data: Mapping[str, Any], *, at: float | None = None) -> None:
         """Append another event about a session that has messages; of a forgotten one nothing is kept."""
+        self.append_many(session, [Entry(kind, data, at)])
+
+    def append_many(self, session: str, entries: Sequence[Entry]) -> None:
+        """As :meth:`append`, several events, all or none."""
         with self._lock:
             if session in self._counts:
-                self._append(session, [Entry(kind, data, at)])
+                _warn(self._append(session, entries))
+
+    def restore(self, session: str, entries: Sequence[Entry], *, replace: bool = False) -> None:
+        """Make a session of events that were read elsewhere: all of them, or nothing is changed.
+
+        Args:
+            session: its name.
+            entries: its events, messages with their indices.
+            replace: in place of the session of that name; ``False``: there must be none.
+
+        Raises:
+            InvalidSettings: there is one.
+            StorageFull: there is no room; unlike what is said, what is restored is not kept in memory.
+        """
+        with self._lock:
+            if session in self._counts and not replace:
+                raise InvalidSettings(f"There is a session {session!r} already. Give another name, or replace it.")
+            self.save()
+            with _json_only():
+                self.log.replace(session, entries)
+            self._counts[session] = sum(entry.kind == MESSAGE for entry in entries)
 
     def read_since(self, seq: int, session: str) -> list[Event]:
         """A session's events after ``seq``, oldest first, those not yet written included."""
@@ -139,17 +176,29 @@ class Journal:
                 self.log.close()
                 self._release()
 
-    def _append(self, session: str, entries: Sequence[Entry]) -> None:
+    def _next(self, session: str, messages: Sequence[Message]) -> range:
+        first = self._counts.get(session, 0)
+        return range(first, first + len(messages))
+
+    def _append(self, session: str, entries: Sequence[Entry]) -> StorageFull | None:
+        """Write events, or keep them; returns the reason when these are the first that had to be kept."""
         if self._unsaved:
             self._save()
-        if not self._unsaved:
-            try:
+        if self._unsaved:
+            self._keep(session, entries)
+            return None
+        try:
+            with _json_only():
                 self.log.append_many(session, entries)
-                return
-            except StorageFull as full:
-                warnings.warn(NotSaved(f"{full} What is said is kept in memory until there is room."), stacklevel=5)
-            except (TypeError, ValueError) as error:
-                raise InvalidSettings(f"What is remembered must be JSON values: {error}.") from error
+        except StorageFull as full:
+            self._keep(session, entries)
+            return full
+        return None
+
+    def _keep(self, session: str, entries: Sequence[Entry]) -> None:
+        """Hold in memory what could not be written."""
+        with _json_only():
+            json.dumps([entry.data for entry in entries], allow_nan=False)
         first, now = self.log.last_seq + len(self._unsaved) + 1, time.time()
         self._unsaved += [
             Event(seq, session, entry.kind, now if entry.at is None else entry.at, entry.data)
@@ -175,3 +224,25 @@ class Journal:
     def _release(self) -> None:
         if self._folder_lock is not None:
             self._folder_lock.release()
+
+
+def _said(indices: range, messages: Sequence[Message], at: Sequence[float | None] | None) -> list[Entry]:
+    times = [time.time()] * len(messages) if at is None else at  # those said at once have one time
+    return [
+        Entry(MESSAGE, {"index": index, **message.to_dict()}, None if moment is None else float(moment))
+        for index, message, moment in zip(indices, messages, times, strict=True)
+    ]
+
+
+def _warn(full: StorageFull | None) -> None:
+    """Last of all: a caller may have made warnings errors, and what was said is kept already."""
+    if full is not None:
+        warnings.warn(NotSaved(f"{full} What is said is kept in memory until there is room."), stacklevel=5)
+
+
+@contextmanager
+def _json_only() -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise InvalidSettings(f"What is remembered must be JSON values: {error}.") from error

@@ -48,6 +48,15 @@ def known_hash(model: ModelFile) -> str | None:
     return _joined(known) if len(known) == len(hashes) else None
 
 
+def file_hash(path: Path) -> str:
+    """SHA-256 of any file of a model, hex, computed once per state of the file (size and modification time).
+
+    Raises:
+        ModelFileError: the file cannot be read.
+    """
+    return _hash(path, _recorded().get(str(path.resolve())))
+
+
 def expected_sha256(path: Path) -> str | None:
     """The hash a file must have: from the catalogue, or from the name of its blob; ``None``: unknown."""
     real = path.resolve()

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from workbench.errors import StorageFull, StoreCorrupt
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise StorageFull(path) from error
         raise
     finally:
@@ -68,7 +68,8 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write one JSON document atomically. NaN and infinity are refused: they are not JSON."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # a lone surrogate: UTF-8 has none, JSON's escape has
 
 
 def read_json(path: Path | str) -> Any:

@@ -103,7 +103,8 @@ class Database:
         """Give the room of deleted rows back to the file system. Takes time in proportion to what was deleted."""
         with self._lock, self.translated():
             self._check_open()
-            self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+            # as a script: execute() stops at the first step of a statement without columns, after one page
+            self._connection.executescript("PRAGMA incremental_vacuum")
             self._pragma("wal_checkpoint(TRUNCATE)")
 
     def trace(self, listener: Any) -> None:
@@ -118,22 +119,40 @@ class Database:
 
     def _open(self, readonly: bool, synchronous: str, check: bool) -> None:
         with self.translated():
-            version = int(self._pragma("user_version"))
-            application = int(self._pragma("application_id"))
-            tables = int(self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0])
+            version, application, tables = self._identity()
+            new = version == 0 and tables == 0 and not readonly
+            if not new:
+                self._check(version, application, check)  # first of all: a file of another kind is not to be changed
             if not readonly:
-                if tables == 0:
+                if new:
                     self._pragma("auto_vacuum = INCREMENTAL")  # only possible before the file is first written
                 self._pragma("secure_delete = ON")  # what a person deletes is not to be found in the file afterwards
                 self._pragma("journal_mode = WAL")
                 self._pragma(f"synchronous = {synchronous}")
-            if version == 0 and tables == 0 and not readonly:
-                self._connection.executescript(
-                    f"BEGIN; {self.kind.schema} PRAGMA application_id = {self.kind.application_id}; "
-                    f"PRAGMA user_version = {self.kind.version}; COMMIT;"
-                )
-            else:
-                self._check(version, application, check)
+            if new:
+                self._make_tables()
+
+    def _identity(self) -> tuple[int, int, int]:
+        """Version, kind and number of tables. One statement: another process may be making the file just now."""
+        row = self._connection.execute(
+            "SELECT (SELECT user_version FROM pragma_user_version), "
+            "(SELECT application_id FROM pragma_application_id), (SELECT COUNT(*) FROM sqlite_master)"
+        ).fetchone()
+        return int(row[0]), int(row[1]), int(row[2])
+
+    def _make_tables(self) -> None:
+        try:
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {self.kind.schema} PRAGMA application_id = {self.kind.application_id}; "
+                f"PRAGMA user_version = {self.kind.version}; COMMIT;"
+            )
+        except sqlite3.OperationalError:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            version, application, tables = self._identity()
+            if tables == 0:
+                raise
+            self._check(version, application, False)  # another process was quicker
 
     def _check(self, version: int, application: int, whole: bool) -> None:
         path, kind = self._named, self.kind

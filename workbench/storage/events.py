@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,9 +78,13 @@ _Key = tuple[str | None, tuple[str, ...] | None]
 
 
 class _Turn:
-    """What has been read within one request: (session, kinds) → events, from which place on and up to which."""
+    """What has been read within one request: (session, kinds) → events, from which place on and up to which.
 
-    def __init__(self) -> None:
+    Good for as long as nothing is deleted: ``deletions`` is the log's count of them when the reading began.
+    """
+
+    def __init__(self, deletions: int) -> None:
+        self.deletions = deletions
         self.read: dict[_Key, tuple[int, int, list[Event]]] = {}
 
 
@@ -100,6 +105,8 @@ class EventLog:
     def __init__(self, path: Path | str | None = None) -> None:
         self.path = None if path is None else Path(path)
         self.database = Database(self.path, _KIND, synchronous="NORMAL", check=False)
+        self._counter = threading.Lock()
+        self._deletions = 0
         self._last = int(self.database.read("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence")[0][0])
 
     @property
@@ -113,17 +120,21 @@ class EventLog:
 
     def append_many(self, session: str, entries: Sequence[Entry]) -> range:
         """Append events of one session, all or none; returns their places, which follow one another."""
-        now = time.time()
-        rows = [(entry.kind, now if entry.at is None else entry.at, _dump(entry.data)) for entry in entries]
+        rows = _rows(entries)
         with self.database.transaction() as connection:
-            number = _number(connection, session)
-            connection.executemany(
-                "INSERT INTO events (session, kind, at, data) VALUES (?, ?, ?, ?)", [(number, *row) for row in rows]
-            )
-            # Read back under the same lock: places of one call follow one another.
-            last = int(connection.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence").fetchone()[0])
-            self._last = last
-        return range(last - len(rows) + 1, last + 1)
+            places = self._insert(connection, session, rows)
+        self._reached(places.stop - 1)
+        return places
+
+    def replace(self, session: str, entries: Sequence[Entry]) -> range:
+        """Put events in place of all there is of a session; on an error nothing has changed. Returns their places."""
+        rows = _rows(entries)
+        with self.database.transaction() as connection:
+            found = _delete(connection, session)
+            places = self._insert(connection, session, rows)
+        self._reached(places.stop - 1)
+        self._tidy(found)
+        return places
 
     def read_since(
         self, seq: int = 0, *, session: str | None = None, kinds: Iterable[str] | None = None
@@ -141,6 +152,8 @@ class EventLog:
         turn = _TURNS.get().get(self)
         if turn is None:
             return self._select(seq, session, wanted)
+        if turn.deletions != self._deletions:  # by whichever thread: what this request has read is no longer so
+            turn.deletions, turn.read = self._deletions, {}
         start, upto, events = turn.read.get((session, wanted), (seq, seq, []))
         if start > seq:
             start, upto, events = seq, seq, []
@@ -170,21 +183,14 @@ class EventLog:
     def forget(self, session: str) -> None:
         """Delete everything about a session and give its room back. Unknown is no error."""
         with self.database.transaction() as connection:
-            found = connection.execute("SELECT id FROM sessions WHERE name = ?", (_blob(session),)).fetchone()
-            if found is not None:
-                connection.execute("DELETE FROM events WHERE session = ?", found)
-                connection.execute("DELETE FROM sessions WHERE id = ?", found)
-        turn = _TURNS.get().get(self)
-        if turn is not None:
-            turn.read.clear()
-        if found is not None:
-            self.database.shrink()
+            found = _delete(connection, session)
+        self._tidy(found)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """One request: within it, on this thread or task, nothing is read from the file twice."""
         present = _TURNS.get()
-        token = _TURNS.set({**present, self: present.get(self) or _Turn()})
+        token = _TURNS.set({**present, self: present.get(self) or _Turn(self._deletions)})
         try:
             yield
         finally:
@@ -202,6 +208,27 @@ class EventLog:
     ) -> None:
         self.close()
 
+    def _insert(self, connection: sqlite3.Connection, session: str, rows: list[tuple[str, float, str]]) -> range:
+        number = _number(connection, session)
+        connection.executemany(
+            "INSERT INTO events (session, kind, at, data) VALUES (?, ?, ?, ?)", [(number, *row) for row in rows]
+        )
+        # Read back under the same lock: places of one call follow one another.
+        last = int(connection.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence").fetchone()[0])
+        return range(last - len(rows) + 1, last + 1)
+
+    def _reached(self, last: int) -> None:
+        # only after the commit: it is there that a full disk shows, and then the places are given out again
+        with self._counter:
+            self._last = max(self._last, last)
+
+    def _tidy(self, deleted: bool) -> None:
+        """After a deletion: what requests have read is no longer so, and the room goes back."""
+        if deleted:
+            with self._counter:
+                self._deletions += 1
+            self.database.shrink()
+
     def _select(self, seq: int, session: str | None, kinds: tuple[str, ...] | None) -> list[Event]:
         where, values = _where(seq, session, kinds)
         return [self._event(row) for row in self.database.read(f"{_SELECT} WHERE {where} ORDER BY e.seq", values)]
@@ -215,7 +242,8 @@ class EventLog:
 
 
 def _where(seq: int, session: str | None, kinds: tuple[str, ...] | None) -> tuple[str, list[Any]]:
-    parts, values = ["e.seq > ?"], [seq]
+    parts: list[str] = ["e.seq > ?"]
+    values: list[Any] = [seq]
     if session is not None:
         parts.append("e.session = (SELECT id FROM sessions WHERE name = ?)")
         values.append(_blob(session))
@@ -223,6 +251,21 @@ def _where(seq: int, session: str | None, kinds: tuple[str, ...] | None) -> tupl
         parts.append(f"e.kind IN ({', '.join('?' * len(kinds))})")
         values.extend(kinds)
     return " AND ".join(parts), values
+
+
+def _rows(entries: Sequence[Entry]) -> list[tuple[str, float, str]]:
+    now = time.time()
+    return [(entry.kind, now if entry.at is None else entry.at, _dump(entry.data)) for entry in entries]
+
+
+def _delete(connection: sqlite3.Connection, session: str) -> bool:
+    """Delete what there is of a session; whether there was anything."""
+    found = connection.execute("SELECT id FROM sessions WHERE name = ?", (_blob(session),)).fetchone()
+    if found is None:
+        return False
+    connection.execute("DELETE FROM events WHERE session = ?", found)
+    connection.execute("DELETE FROM sessions WHERE id = ?", found)
+    return True
 
 
 def _number(connection: sqlite3.Connection, session: str) -> int:

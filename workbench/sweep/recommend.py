@@ -6,11 +6,13 @@ that costs quality is refused. Knows verdicts, not how they were reached.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.registry import Registry, embedders, memories
 from workbench.settings import EngineSettings
 from workbench.sweep.comparing import compare
 from workbench.sweep.planning import Configuration, label_of, reference, show
@@ -259,7 +261,10 @@ def _nothing(findings: _Findings) -> Recommendation:
 
 
 def code_for(parameters: Mapping[str, Any]) -> str:
-    """Code to paste. Only engine settings go in: workload parameters are no part of loading a model."""
+    """Code to paste: what makes the component that was varied, and only what belongs to it, not to the workload."""
+    for parameter, variable, registry in (("strategy", "memory", memories), ("embedding", "embedder", embedders)):
+        if parameters.get(parameter) in registry.names():
+            return f"{variable} = {_creation(registry, parameters[parameter], parameters)}".replace("'", '"')
     settings = {name: value for name, value in parameters.items() if name in EngineSettings.names()}
     if parameters.get("engine", "tuned") != "tuned":
         settings["engine"] = parameters["engine"]
@@ -267,6 +272,14 @@ def code_for(parameters: Mapping[str, Any]) -> str:
     if "model" in parameters:
         return f"engine = wb.load({', '.join([repr(parameters['model']), *arguments])})".replace("'", '"')
     return f"settings = dict({', '.join(f'{name}={value!r}' for name, value in parameters.items())})"
+
+
+def _creation(registry: Registry[Any], name: str, parameters: Mapping[str, Any]) -> str:
+    """The call that makes a component, with what its factory takes of the parameters; ``embedding``: its embedder."""
+    offered = {**parameters, "embedder": parameters.get("embedding")}
+    takes = inspect.signature(registry.get(name)).parameters
+    given = [f"{key}={offered[key]!r}" for key in takes if key in offered and offered[key] is not None]
+    return f"wb.{registry.group.rpartition('.')[2]}.create({', '.join([repr(name), *given])})"
 
 
 def _band_of(findings: _Findings) -> float:

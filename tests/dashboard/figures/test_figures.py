@@ -46,7 +46,7 @@ def test_every_figure_says_what_is_seen_and_how_to_read_it(any_analysis: Analysi
 def test_axes_carry_units(any_analysis: Analysis) -> None:
     for name, metric, figure in every_figure(any_analysis):
         titles = axis_titles(figure["layout"])
-        if name == "distribution":
+        if name in ("distribution", "pareto"):
             shown = [html.unescape(title.replace("<br>", " ")) for title in titles]
             assert units.axis_title(metric) in shown or len(metric) > 60
         elif name in RATIO:

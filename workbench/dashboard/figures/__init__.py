@@ -15,7 +15,7 @@ from workbench.sweep.results import Analysis
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-NAMES = ("forest", "main_effects", "heatmap", "run_order", "distribution")
+NAMES = ("forest", "pareto", "main_effects", "heatmap", "run_order", "distribution")
 """Figures there are, in the order a report shows them."""
 
 

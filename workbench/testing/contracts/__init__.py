@@ -14,7 +14,7 @@ except ImportError as error:  # pragma: no cover - the tests themselves need bot
 # Failures then show the values of both sides, not the message alone.
 pytest.register_assert_rewrite(
     *(f"{__name__}.{module}" for module in ("cache", "compressor", "embedder", "engine", "engine_api", "executor")),
-    f"{__name__}.memory",
+    *(f"{__name__}.{module}" for module in ("memory", "memory_machine", "recollections")),
 )
 
 from workbench.testing.contracts.cache import CacheContract  # noqa: E402 - after the rewriting is registered

@@ -1,0 +1,121 @@
+"""Relations told by a noun of feeling: "her hatred of Karl", "the rivalry between A and B", "their friendship".
+
+Knows the constructions such a noun stands in beside those the lexicon lists with a verb.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from workbench.memory.relations.lexicon import nouns, word_set, words
+from workbench.memory.relations.matching import Match
+from workbench.memory.relations.modality import Standing
+from workbench.memory.relations.phrases import Chunk, Verb
+from workbench.memory.relations.reading import PAYING, Reader, refs_of
+
+_BINDING: Final = frozenset({"bind", "unite", "join", "link", "tie", "connect", "exist", "hold"})
+_GONE: Final = word_set(
+    "dead over gone past spent lost history finished extinct ended broken shattered no-more nomore shaken misplaced"
+)
+_OBJECT_PREPOSITIONS: Final = frozenset({"of", "for", "in", "to", "toward", "towards", "against", "with", "at"})
+
+
+class FeelingReader:
+    """Reads the nouns of feeling of one sentence."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.clauses = reader.clauses
+
+    def read(self) -> None:
+        """Every noun of feeling no template has used."""
+        for chunk in self.clauses.chunks:
+            if chunk.noun in nouns.FEELING_NOUNS and chunk.noun_at not in self.reader.claimed:
+                self._feeling(chunk, nouns.FEELING_NOUNS[chunk.noun])
+
+    def _feeling(self, chunk: Chunk, kind: str) -> None:
+        low = self.clauses.low
+        over = self.reader.verb_of(chunk)
+        between = next((j for j in range(len(self.clauses.tokens)) if low(j) == "between"), -1)
+        if chunk.owner is None and between >= 0:
+            self._between(chunk, between + 1, kind)
+        elif chunk.noun in nouns.SHARED and self._shared(chunk, over, kind):
+            return
+        elif chunk.owner is not None:
+            self._held(chunk, chunk.owner, kind)
+        elif over is not None and over.lemma in _BINDING:
+            self._between(chunk, over.end, kind)
+
+    def _held(self, chunk: Chunk, owner: Chunk, kind: str) -> None:
+        """As in "her hatred of Karl"."""
+        if self.clauses.low(chunk.end) not in _OBJECT_PREPOSITIONS or chunk.noun == "grudge":
+            return
+        filled = self.reader.matcher.slot(chunk.end + 1, Match(type=kind))
+        if filled is None:
+            return
+        standing = self._standing(chunk, kind)
+        if standing.real:
+            self.reader.edges.add(
+                refs_of([owner]),
+                refs_of(filled[0]),
+                kind,
+                self.reader.evidence(chunk.start),
+                denied=standing.denied,
+                mutual=kind in ("rivalry", "friendship", "family"),
+            )
+
+    def _standing(self, chunk: Chunk, kind: str) -> Standing:
+        """Whether the feeling is there: "… has never wavered", "… is gone", "she overcame …"."""
+        verb = self.reader.verb_of(chunk) or self.reader.verb_over(chunk)
+        standing = self.reader.modality.of(verb, chunk.noun_at)
+        if verb is None:
+            return standing
+        ended = self._ends(verb) or (kind == "debt" and verb.lemma in PAYING)
+        if chunk in verb.subject and (ended or verb.lemma != "be"):
+            return Standing(standing.real, ended and not standing.denied)
+        return Standing(standing.real, standing.denied != ended)
+
+    def _ends(self, verb: Verb) -> bool:
+        if verb.lemma in words.ENDING or (verb.lemma == "go" and verb.passive):
+            return True
+        after = range(verb.end, min(verb.end + 4, len(self.clauses.tokens)))
+        return verb.lemma in ("be", "lie") and any(self.clauses.low(j) in _GONE for j in after)
+
+    def _shared(self, chunk: Chunk, over: Verb | None, kind: str) -> bool:
+        """As in "Their rivalry …", "the marriage of A and B", "…, a friendship that has lasted"."""
+        low = self.clauses.low
+        members: list[int] = []
+        verb = over
+        if chunk.owner is not None:
+            members = refs_of([chunk.owner])
+        elif low(chunk.end) == "of":
+            inner = self.clauses.chunk_at(chunk.end + 1)
+            members = refs_of(self.clauses.chain_right(self.clauses.head_of(inner))) if inner else []
+        elif low(chunk.first - 1) in (",", "—") and chunk.det in ("a", "an"):
+            verb = self.reader.verb_over(chunk)
+            members = refs_of(verb.subject) if verb else []
+        if len(members) < 2:
+            return False
+        standing = self.reader.modality.of(verb, chunk.noun_at)
+        if standing.real and not (verb is not None and self._ends(verb)):
+            self.reader.edges.add(members, members, kind, self.reader.evidence(chunk.start))
+        return True
+
+    def _between(self, chunk: Chunk, i: int, kind: str) -> None:
+        first = self.clauses.chunk_at(i)
+        if first is None or chunk.noun not in nouns.MUTUAL_FEELINGS:
+            return
+        head = self.clauses.head_of(first)
+        second = self.clauses.chunk_at(head.end + 1) if self.clauses.low(head.end) == "and" else None
+        members = refs_of([*self.clauses.chain_right(head), *([self.clauses.head_of(second)] if second else [])])
+        verb = self.reader.verb_of(chunk) or self.reader.verb_over(chunk)
+        standing = self.reader.modality.of(verb, chunk.noun_at)
+        ended = verb is not None and verb.lemma in words.ENDING
+        low = self.clauses.low
+        none = chunk.det == "no" or any(
+            low(j) in ("no", "little", "ended") for j in range(max(0, chunk.noun_at - 3), chunk.noun_at)
+        )
+        if standing.real and len(members) > 1:
+            self.reader.edges.add(
+                members, members, kind, self.reader.evidence(chunk.start), denied=(standing.denied != ended) != none
+            )

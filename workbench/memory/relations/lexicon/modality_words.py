@@ -1,0 +1,70 @@
+"""Words that tell whether a clause holds now: verbs that embed a clause, adverbs of hearsay, of the past, of fancy."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from workbench.memory.relations.lexicon import text_of, word_set
+
+#: Embedding verbs after which the clause is a fact, whatever is denied of the verb itself ("did not know that").
+FACTIVE: Final = word_set(
+    """
+    know realise discover learn find notice see understand recognise remember recall forget admit
+    confess reveal acknowledge confirm prove show observe perceive concede grasp sense appreciate
+    mention note overhear hear gather figure regret resent mind ignore conceal hide guess establish
+    accept explain remind inform strike dawn betray matter mean ensure record report-fact feel
+    """
+)
+#: Saying counts when the speaker speaks of himself.
+SAYING: Final = word_set(
+    """
+    say tell swear declare announce assure write whisper answer reply insist state repeat vow cry shout
+    murmur mutter explain add call promise
+    """
+)
+#: Infinitives and gerunds after these are true.
+IMPLICATIVE: Final = word_set(
+    """
+    come begin start learn grow continue manage get happen dare choose tend turn prove keep go remain
+    bother deign help teach lead cause make force compel persuade convince bring let enjoy admit confess
+    like love hate prefer regret have resume stay forbear live end drive choose elect need-not hear see
+    watch feel know find fall
+    """
+)
+#: … after these they are denied.
+DENYING: Final = word_set(
+    """
+    fail refuse cease stop quit decline deny avoid forget neglect lack forswear disclaim abandon give
+    """
+)
+#: Adjectives (after "be") whose infinitive is true.
+TRUE_ADJECTIVES: Final = word_set(
+    """
+    glad proud happy right wrong foolish wise sworn bound content known pleased honoured ashamed lucky
+    sad sorry first last only alone enough obliged old young quick not stupid mad fool delighted
+    relieved
+    """
+)
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    lines = [line for line in text_of(name).splitlines() if line and not line.startswith("#")]
+    return re.compile(r"\b(?:" + "|".join(lines) + r")\b", re.IGNORECASE)
+
+
+#: Told by others; fancied, pretended or supposed; over.
+HEARSAY: Final = _pattern("hearsay.txt")
+FANCY: Final = _pattern("fancy.txt")
+PAST: Final = _pattern("past.txt")
+#: Where the scope of such a mark ends.
+RESET: Final = re.compile(
+    r";|\bbut\b|\byet\b|—|\bin truth\b|\bin fact\b|\bin reality\b|\bactually\b|\bthough\b", re.IGNORECASE
+)
+#: Signs that money lent has not come back.
+UNPAID: Final = re.compile(
+    r"\b(?:not|never|yet|still|nor|without|no|nothing|hasn't|haven't|n't)\b[^.]{0,60}"
+    r"\b(?:repa(?:id|y|ying)|pa(?:id|y|ying)|returned?|settled?|seen|given (?:it )?back|owed?s?|outstanding|due)\b"
+    r"|\b(?:unpaid|outstanding|overdue|repays?|owes?|pay (?:it|her|him|them) back|interest is|yet to)\b",
+    re.IGNORECASE,
+)
