@@ -283,3 +283,10 @@ class Stranger:
 def test_what_cannot_work_is_refused(options, remedy):
     with pytest.raises((InvalidSettings, UnknownName), match=remedy):
         ComposedMemory(**options)
+
+
+def test_a_session_forgotten_a_moment_ago_is_empty(monkeypatch):
+    with filled(ComposedMemory(["hybrid"], embedder=HashingEmbedder(64))) as memory:
+        memory.forget("default")
+        monkeypatch.setattr(memory.journal, "count", lambda session: 20)  # what was counted before it was forgotten
+        assert memory.recall("message 3") == []

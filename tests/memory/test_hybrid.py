@@ -155,6 +155,14 @@ def test_what_is_forgotten_while_it_is_embedded_leaves_no_vector(tmp_path):
         assert memory.embedders[0].stats.entries == 0
 
 
+def test_vectors_that_come_after_the_session_is_gone_are_discarded(memory, embedder):
+    memory._background.close()  # what it does is done here, step by step
+    _say(memory, "a secret of mine", session="gone")
+    embedder.embed = lambda texts: memory.forget("gone") or HashingEmbedder(256).embed(texts)
+    memory._embed_batch("gone")
+    assert memory.embedders[0].stats.entries == 0
+
+
 def test_a_full_transcript_restored_in_place_leaves_no_old_vector(tmp_path):
     with HybridMemory(Counting(), tmp_path / "a") as memory, HybridMemory(Counting(), tmp_path / "b") as other:
         _say(memory, "old", "both")

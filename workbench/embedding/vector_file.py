@@ -31,6 +31,7 @@ _KIND = FileKind(
     remedy="Delete the file: it is a cache, and its texts are embedded again when they are needed.",
 )
 _AT_ONCE = 500  # keys in one statement; SQLite's limit on parameters was 999 for long
+_CROWDED = 0.5  # share of the budget from which it matters what was used last
 _SPARE = 0.1  # share of the budget freed by an eviction, so that not every write evicts
 
 
@@ -48,6 +49,7 @@ class VectorFile:
         self.budget_bytes = budget_bytes
         # a crash of the machine may cost the newest vectors, never the file; reading all of it first would take long
         self._database = Database(path, _KIND, synchronous="NORMAL", check=False)
+        self._taken_bytes = self._taken()
 
     def read(self, keys: Sequence[bytes], size_bytes: int) -> dict[bytes, bytes]:
         """Those vectors that are there, whole and of this size; a damaged one counts as absent."""
@@ -71,7 +73,13 @@ class VectorFile:
             return self._evict(connection)
 
     def touch(self, keys: Collection[bytes]) -> None:
-        """These were used just now."""
+        """These were used just now. Not noted while the file is far from its budget: nothing has to go for long.
+
+        After a restart every vector of a long history is read once; to note ten thousand uses takes longer than to
+        read them.
+        """
+        if self._taken_bytes < _CROWDED * self.budget_bytes:
+            return
         now = time.time_ns()
         with self._database.transaction() as connection:
             connection.executemany("UPDATE vectors SET used = ? WHERE key = ?", ((now, key) for key in keys))
@@ -84,18 +92,21 @@ class VectorFile:
 
     def size(self) -> tuple[int, int]:
         """How many vectors there are, and the bytes of the pages they take."""
-        entries = self._database.read("SELECT COUNT(*) FROM vectors")[0][0]
-        pages, free, page = (int(self._database.read(f"PRAGMA {name}")[0][0]) for name in _PAGES)
-        return int(entries), (pages - free) * page
+        return int(self._database.read("SELECT COUNT(*) FROM vectors")[0][0]), self._taken()
 
     def close(self) -> None:
         """Close the file. Idempotent."""
         self._database.close()
 
+    def _taken(self) -> int:
+        """Bytes of the pages in use."""
+        pages, free, page = (int(self._database.read(f"PRAGMA {name}")[0][0]) for name in _PAGES)
+        return (pages - free) * page
+
     def _evict(self, connection: Connection) -> int:
         """Delete the least recently used until a share of the budget is free again."""
         pages, free, page = (int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in _PAGES)
-        taken = (pages - free) * page
+        taken = self._taken_bytes = (pages - free) * page
         if taken <= self.budget_bytes:
             return 0
         entries = int(connection.execute("SELECT COUNT(*) FROM vectors").fetchone()[0])

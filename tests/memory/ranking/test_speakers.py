@@ -1,7 +1,7 @@
 import pytest
 
 from workbench.interfaces import Message
-from workbench.memory.ranking.speakers import Speakers, speaker_of
+from workbench.memory.ranking.speakers import Speakers, in_first_person, speaker_of
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,19 @@ def test_pronouns_stand_for_roles_only_where_there_is_no_name():
     assert nameless.named("What did you say?")[0].tolist() == [0, 1]
     named = _speakers(Message("user", "a", name="Ann"))
     assert named.named("What did I say?")[0].tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ("Where did Ann camp?", "Where did I camp?"),
+        ("What is Ann's dog called?", "What is my dog called?"),
+        ("What is ANN\u2019s dog called?", "What is my dog called?"),
+        ("What did Zoë buy with Ann?", "What did I buy with I?"),
+        ("Where is Anna?", "Where is Anna?"),
+        ("What will Will do?", "What will I do?"),
+        ("", ""),
+    ],
+)
+def test_a_query_in_the_first_person(query, asked):
+    assert in_first_person(query, frozenset({"ann", "zoe", "will"})) == asked

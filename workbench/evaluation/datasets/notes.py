@@ -13,8 +13,8 @@ _OWN = Path(__file__).parents[1] / "sets" / "relations.jsonl"
 def relation_notes(path: Path | str | None = None) -> tuple[Note, ...]:
     """Notes from a file, or those that come with the package.
 
-    JSON Lines (``.jsonl``), a note a line: ``text``, ``entities`` and ``relations`` (from, to and type); or a JSON object
-    with ``version`` 1 and such ``notes``.
+    JSON Lines (``.jsonl``), a note a line: ``text``, ``entities`` and ``relations`` (from, to and type); or a JSON
+    object with ``version`` 1 and such ``notes``.
 
     Args:
         path: ``None``: the package's own.

@@ -27,6 +27,8 @@ _HELPING: Final = word_set(
     repair deliver raise pluck snatch cut warn bandage forgive return give mend
     """
 )
+#: How many of the latest mentions a pronoun may mean.
+_REMEMBERED: Final = 60
 _PLACES: Final = word_set(
     """
     colony village town city port people kingdom realm island duchy republic county province land house
@@ -181,7 +183,11 @@ class Discourse:
     ) -> tuple[int, ...]:
         if word.startswith("role:"):
             entity = self.people.roles[word[5:]]
-            return (entity,) if entity not in barred and any(seen.entity == entity for seen in self.seen) else ()
+            return (
+                (entity,)
+                if entity not in barred and any(seen.entity == entity for seen in self.seen[-_REMEMBERED:])
+                else ()
+            )
         if word in _FIRST or word in _WE:
             return (
                 self.speaker
@@ -200,12 +206,12 @@ class Discourse:
         return ()
 
     def _several(self, barred: set[int], word: str) -> tuple[int, ...]:
-        for members in reversed(self.lists):
+        for members in reversed(self.lists[-_REMEMBERED:]):
             if not set(members) & barred:
                 return members
-        recent = tuple(dict.fromkeys(seen.entity for seen in reversed(self.seen)))
+        recent = tuple(dict.fromkeys(seen.entity for seen in reversed(self.seen[-_REMEMBERED:])))
         groups = tuple(entity for entity in recent if entity in self.people.groups and entity not in barred)
-        people = tuple(dict.fromkeys(seen.entity for seen in self.seen if seen.entity not in barred))
+        people = tuple(dict.fromkeys(seen.entity for seen in self.seen[-_REMEMBERED:] if seen.entity not in barred))
         if word in ("they", "them", "their") and len(groups) >= 1 and len(people) != 2:
             return groups[:1]
         return people if len(people) == 2 else ()
@@ -217,8 +223,8 @@ class Discourse:
         parallel = self._forward(word, chunk, clauses) if not self.seen else None
         if parallel is not None:
             return (parallel,)
-        counts = {seen.entity for seen in self.seen}
-        for seen in self.seen:
+        counts = {seen.entity for seen in self.seen[-_REMEMBERED:]}
+        for seen in self.seen[-_REMEMBERED:]:
             if seen.entity in barred or not self.people.agrees(word, seen.entity):
                 continue
             known = word in ("one",) or seen.entity in self.people.sex
@@ -261,7 +267,11 @@ class Discourse:
         )
         if not near:
             return 0.0
-        left = {seen.entity for seen in self.seen if seen.entity != entity and self.people.agrees(near, seen.entity)}
+        left = {
+            seen.entity
+            for seen in self.seen[-_REMEMBERED:]
+            if seen.entity != entity and self.people.agrees(near, seen.entity)
+        }
         return (
             sum(0.5 * max(self.people.likely(near, e), 0.0) for e in sorted(left)[:2])
             + (1.0 if any(e in self.people.sex for e in left) else 0.0)

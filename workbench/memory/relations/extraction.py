@@ -43,6 +43,11 @@ class _Note:
         self.dialogue: tuple[tuple[int, ...], tuple[int, ...]] | None = None
         self.sentences = tokens.sentences(merged(tokens.tokenise(plain, mentions)))
         self.parsed: dict[int, Clauses] = {}
+        self.stretches: dict[int | None, list[int]] = {}
+        for number, sentence in enumerate(self.sentences):
+            self.stretches.setdefault(sentence.quote, []).append(number)
+        told = (token for number in self.stretches.get(None, []) for token in self.sentences[number].tokens)
+        self.narrated = {token.entity for token in told if token.entity is not None}
 
     def clauses(self, number: int) -> Clauses:
         if number not in self.parsed:
@@ -98,7 +103,7 @@ class _Note:
 
     def _set_speakers(self, number: int) -> None:
         quote = self.sentences[number].quote
-        own = [i for i, sentence in enumerate(self.sentences) if sentence.quote == quote]
+        own = self.stretches[quote]
         after = (
             self.clauses(own[-1] + 1)
             if own[-1] + 1 < len(self.sentences) and self.sentences[own[-1] + 1].quote is None
@@ -122,10 +127,7 @@ class _Note:
 
     def _other_than(self, speaker: tuple[int, ...]) -> tuple[int, ...]:
         """The only other entity of the narration, if there is one."""
-        around = {
-            e for i, s in enumerate(self.sentences) if s.quote is None for t in s.tokens if (e := t.entity) is not None
-        }
-        others = sorted(around - set(speaker))
+        others = sorted(self.narrated - set(speaker))
         return tuple(others) if len(others) == 1 and speaker else ()
 
 

@@ -68,7 +68,7 @@ class Matcher:
     def match(
         self, template: Template, i: int, subject: list[Chunk], verb: Verb | None, *, passive: bool = False
     ) -> Match | None:
-        """`template` from token `i` on, where the words after its head begin, with `subject` before it; None if it differs."""
+        """`template` from token `i` on, where its words after the head begin, with `subject` before; None if it differs."""
         found = Match(type=template.type, start=i)
         rest: Rest = template.rest
         if passive:

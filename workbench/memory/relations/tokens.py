@@ -6,7 +6,6 @@ Knows nothing of word classes.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +22,8 @@ _IS_AFTER: Final = word_set(
     he she it that who there what here where how everyone everybody nobody someone no-one one
     """
 )
+#: A longer sentence is read in pieces; the longest of ordinary prose are half as long.
+MAX_TOKENS: Final = 120
 OPEN_QUOTES: Final = frozenset('"“«')
 CLOSE_QUOTES: Final = frozenset('"”»')
 
@@ -146,14 +147,16 @@ def _speech_spans(tokens: Sequence[Token]) -> list[tuple[int, int]]:
 
 
 def sentences(tokens: Sequence[Token]) -> list[Sentence]:
-    """Sentences in reading order; quoted speech makes sentences of its own, numbered by its stretch."""
-    spans = _speech_spans(tokens)
-    marks = sorted({i for span in spans for i in span})
+    """Sentences in reading order; quoted speech makes sentences of its own, numbered by its stretch.
+
+    A sentence of more than `MAX_TOKENS` is cut there, so that the time to read a text grows with its length alone.
+    """
+    opened = {start: number for number, (start, _) in enumerate(_speech_spans(tokens))}
+    closed = {end for _, end in _speech_spans(tokens)}
     found: list[Sentence] = []
     current = Sentence([])
-    quote: int | None = None
 
-    def close(mark: str = ".") -> None:
+    def close(mark: str, quote: int | None) -> None:
         nonlocal current
         if current.tokens:
             current.end = mark
@@ -161,19 +164,18 @@ def sentences(tokens: Sequence[Token]) -> list[Sentence]:
         current = Sentence([], quote)
 
     for i, token in enumerate(tokens):
-        if marks and bisect_left(marks, i) < len(marks) and marks[bisect_left(marks, i)] == i:
-            opening = next((n for n, span in enumerate(spans) if span[0] == i), None) if quote is None else None
-            before, quote = quote, opening
-            if before is None:
-                close(",")
-            else:
-                close(_last_mark(current))
-            current.quote = quote
+        if i in opened:
+            close(",", opened[i])
+        elif i in closed:
+            close(_last_mark(current), None)
         elif _ends_sentence(tokens, i):
-            close(token.low[:1])
+            close(token.low[:1], current.quote)
+        elif len(current.tokens) >= MAX_TOKENS:
+            close(".", current.quote)
+            current.tokens.append(token)
         else:
             current.tokens.append(token)
-    close()
+    close(".", None)
     return found
 
 

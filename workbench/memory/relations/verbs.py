@@ -77,14 +77,10 @@ class VerbReader:
             "not": negative,
             "never": negative,
             "dare": "dare" in verb.words,
-            "unpaid": self._unpaid(),
+            "unpaid": flag == "unpaid" and bool(UNPAID.search(self.reader.note)),
             "must": verb.modal == "must",
         }
         return wanted[flag]
-
-    def _unpaid(self) -> bool:
-        """Whether the note says that a loan is still to be paid back."""
-        return bool(UNPAID.search(self.reader.note))
 
     def _conditional(self) -> bool:
         """Whether an "if" or "had he …" governs the sentence: its "would" is then no idiom."""
