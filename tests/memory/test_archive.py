@@ -199,8 +199,32 @@ def test_chroma_starts_with_the_first_batch(memory):
     say(memory, 1, start=7)
     memory.flush()
     assert memory._store.pid is not None
-    assert "chromadb" not in sys.modules
-    assert "chromadb_rust_bindings" not in sys.modules
+
+
+def test_this_process_never_loads_chroma(tmp_path):
+    code = (
+        "import sys\n"
+        "from workbench.embedding import HashingEmbedder\n"
+        "from workbench.interfaces import Message\n"
+        "from workbench.memory.archive import ArchiveMemory\n"
+        "with ArchiveMemory(sys.argv[1], short_term=1, batch=2, embedder=HashingEmbedder(8)) as memory:\n"
+        "    memory.add_many([Message.user(str(n)) for n in range(9)])\n"
+        "    memory.flush()\n"
+        "    assert memory._store.pid\n"
+        "    print(sorted({name.partition('.')[0] for name in sys.modules if name.startswith('chromadb')}))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_of_equal_texts_the_newest_comes_back_archived_or_not(tmp_path):
+    with made(tmp_path, short_term=0, batch=5) as memory:
+        memory.add_many([Message.user("the same"), Message.user("another")] * 6)
+        before = memory.recall("the same", k=3)
+        memory.flush()
+        assert archived(memory)[-1] == 10
+        assert memory.recall("the same", k=3) == before
+        assert indices(before) == [6, 8, 10]
 
 
 def test_a_restart_embeds_nothing_again(tmp_path):

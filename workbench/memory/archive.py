@@ -11,7 +11,7 @@ from __future__ import annotations
 import bisect
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,11 +124,11 @@ class ArchiveMemory(LoggedMemory[ArchiveTranscript]):
         candidates = snapshot.within(query.since, query.until)
         if not candidates:
             return []
-        scores = self._scores(snapshot, query, candidates)
+        scores = _alike(snapshot, self._scores(snapshot, query, candidates), candidates)
         buffered = candidates[bisect.bisect_left(candidates, len(snapshot) - self.short_term) :]
         newest = min(int(query.k * self.recent), len(buffered))
         chosen = dict.fromkeys(buffered[len(buffered) - newest :], "recent")
-        for index in sorted(scores, key=lambda one: -scores[one]):
+        for index in sorted(scores, key=lambda one: (-scores[one], -one)):
             if len(chosen) >= query.k:
                 break
             chosen.setdefault(index, "similar to the query")
@@ -246,6 +246,16 @@ class ArchiveMemory(LoggedMemory[ArchiveTranscript]):
 
     def _trace(self, snapshot: ArchiveTranscript, query: Query, found: Sequence[Recollection]) -> dict[str, Any]:  # noqa: ARG002
         return {"archived": snapshot.archived}
+
+
+def _alike(snapshot: ArchiveTranscript, scores: Mapping[int, float], candidates: Sequence[int]) -> dict[int, float]:
+    """The same text scores the same wherever it stands: which of equals an index gives back is chance."""
+    best: dict[str, float] = {}
+    for index, score in scores.items():
+        text = snapshot.messages[index].content
+        best[text] = max(score, best.get(text, score))
+    texts = ((index, snapshot.messages[index].content) for index in candidates)
+    return {index: best[text] for index, text in texts if text in best}
 
 
 def _check(short_term: int, batch: int, recent: float, chroma_url: object) -> None:

@@ -16,7 +16,7 @@ from workbench.memory.relations.templates import predicatives
 _BE_LIKE: Final = word_set("be become remain stay feel grow get seem keep stand live go fall prove look turn")
 #: Verbs after which an adjective may say something of the subject ("died loyal to her lord").
 _BARE: Final = word_set(
-    "die flee stand sit live go come return arrive walk lie fall remain run wait serve grow keep sleep leave"
+    "die flee stand sit live go come return arrive walk lie fall remain run wait serve grow keep sleep"
 )
 #: Verbs after which an adjective says something of the object ("keeps Mira afraid of").
 _OBJECT_STATE: Final = frozenset({"make", "leave", "keep", "find", "get", "have", "see", "render"})

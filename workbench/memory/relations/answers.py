@@ -47,7 +47,8 @@ class AnswerReader:
             if second is None or second.noun or second.end < len(tokens) or not self.reader.edges.last:
                 continue
             source, target, kind = self.reader.edges.last[0]
-            back = second.refs or ((source,) if first.refs == (target,) else ())
+            back = second.refs if second.refs != first.refs else ()
+            back = back or ((source,) if first.refs == (target,) else ())
             self.reader.edges.add(first.refs, back, kind, self.reader.evidence(i))
 
     def _requited(self, verb: Verb) -> bool:

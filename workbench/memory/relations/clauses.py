@@ -11,6 +11,7 @@ from typing import Final
 from workbench.memory.relations import tags
 from workbench.memory.relations.lexicon import word_set, words
 from workbench.memory.relations.phrases import Chunk, Verb
+from workbench.memory.relations.templates import predicatives
 from workbench.memory.relations.tokens import Token
 from workbench.memory.relations.verbgroups import VerbGroups
 
@@ -272,7 +273,8 @@ class Clauses(VerbGroups):
             if chunk is None:
                 return chain
             head = self.head_of(chunk)
-            if self.begins_clause(head):
+            bare = not (head.names or head.pronoun or head.det or head.owner)
+            if self.begins_clause(head) or (bare and head.noun in predicatives()):
                 return chain
             chain.append(head)
 

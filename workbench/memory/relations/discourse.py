@@ -232,16 +232,13 @@ class Discourse:
                 score = -1.0 * (sentence - seen.sentence) + 0.5 * seen.at + (50.0 if known else 0.0)
                 best = max(best or (score, seen.entity), (score, seen.entity))
                 continue
-            score = (
-                -4.0 * (sentence - seen.sentence)
-                + (2.0 if seen.subject == is_subject else 0.0)
-                + (1.5 if seen.subject else 0.0)
-            )
-            score += (
-                0.05 * seen.at
-                + (4.0 if known and len(counts) > 1 else 0.0)
-                + (1.0 if seen.subject and seen.at < 4 else 0.0)
-            )
+            score = -4.0 * (sentence - seen.sentence) + 0.05 * seen.at
+            if is_subject:
+                score += (3.5 if seen.subject else 0.0) + (1.0 if seen.subject and seen.at < 4 else 0.0)
+            else:
+                score += 1.5 if seen.subject else 3.0
+            if known and len(counts) > 1:
+                score += 4.0 if is_subject or chunk.possessive else 2.0
             score += self.people.likely(word, seen.entity) + self._partner(word, chunk, clauses, seen.entity)
             score += self._bias(chunk, seen.entity, clauses, is_subject)
             if best is None or score > best[0]:

@@ -101,7 +101,7 @@ class Holders:
     def _fronted(self, chunk: Chunk, owned: bool) -> Said | None:
         """As in "Friends since school, Ann and Bea …", "Though cousins, …": said of the subject after the comma."""
         clauses = self.clauses
-        led = chunk.first == 1 and clauses.low(0) in ("though", "although", "while", "being", "as")
+        led = chunk.first == 1 and clauses.low(0) in ("though", "although", "while", "being")
         if (chunk.first and not led) or (owned and clauses.low(chunk.end) != "of"):
             return None
         comma = next((k for k in range(chunk.end, len(clauses.tokens)) if clauses.low(k) == ","), len(clauses.tokens))

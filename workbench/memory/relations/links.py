@@ -58,8 +58,22 @@ def _quantified(clauses: Clauses, chunk: Chunk) -> None:
         chunk.pronoun = "each-other"
     if chunk.pronoun in ("neither", "both", "each", "all", "none") and clauses.low(chunk.end) == "of":
         chunk.refs = _refs(clauses, chunk.end + 1) or chunk.refs
+    if chunk.owner is not None and chunk.noun in ("members", "people", "men", "leaders", "soldiers", "council"):
+        chunk.refs = chunk.refs or (chunk.owner.refs if chunk.owner.pronoun in ("its", "their") else ())
     if chunk.pronoun in _NOBODY or chunk.det == "no":
+        chunk.refs = _least_of_all(clauses, chunk)
+        if chunk.refs:
+            return
         _compared(clauses, chunk)
+
+
+def _least_of_all(clauses: Clauses, chunk: Chunk) -> tuple[int, ...]:
+    """As in "Nobody trusts Reynard, least of all Basil": Basil does not."""
+    low = clauses.low
+    for i in range(chunk.end, len(clauses.tokens) - 3):
+        if (low(i), low(i + 1), low(i + 2)) == ("least", "of", "all"):
+            return _refs(clauses, i + 3)
+    return ()
 
 
 def _described_elsewhere(clauses: Clauses, chunk: Chunk) -> None:
@@ -126,7 +140,11 @@ def _copula(clauses: Clauses, verb: Verb) -> None:
     if subject and not complement.refs and not complement.pronoun and complement.det not in ("no", "neither"):
         complement.refs = tuple(dict.fromkeys(entity for chunk in subject for entity in chunk.refs))
     elif complement.refs and verb.subject and not subject and verb.subject[-1].owner is None:
-        verb.subject[-1].refs = tuple(dict.fromkeys(e for c in clauses.chain_right(complement) for e in c.refs))
+        refs = tuple(dict.fromkeys(e for c in clauses.chain_right(complement) for e in c.refs))
+        verb.subject[-1].refs = refs
+        first = clauses.chunks[0]
+        if first.det == "the" and not first.refs and first.owner is None and first.end <= verb.start:
+            first.refs = refs  # "the only creature she is fond of is Tam"
 
 
 def _explained(clauses: Clauses, chunk: Chunk) -> None:

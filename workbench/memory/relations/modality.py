@@ -53,6 +53,8 @@ class Modality:
         self.hearsay = self._spans(lists.HEARSAY)
         self.fancy = self._spans(lists.FANCY)
         self.past = self._spans(lists.PAST)
+        self.ending = [span for span in self.past if self.text[span[0] : span[1]].lower() in ("until", "till")]
+        self.past = [span for span in self.past if span not in self.ending]
 
     def _spans(self, pattern: re.Pattern[str]) -> list[tuple[int, int]]:
         return [match.span() for match in pattern.finditer(self.text)]
@@ -111,7 +113,10 @@ class Modality:
         if verb.perfect == "had" or (finite == "had" and verb.lemma == "be"):
             since = any(low(j) in ("since", "now", "still") for j in range(len(self.clauses.tokens)))
             return not (since or (change and not self._in_scope(self.past, i, after=True)) or verb.negations)
-        return past and not change and self._in_scope(self.past, i, after=True) and not verb.negations
+        if not past or change or verb.negations:
+            return False
+        later = [span for span in self.ending if span[0] > self._char(i)]
+        return self._in_scope(self.past, i, after=True) or self._in_scope(later, i, after=True)
 
     def _hypothetic_before(self, i: int) -> bool:
         low = self.clauses.low

@@ -101,7 +101,7 @@ class NounPhrases:
             isinstance(before, Verb)
             and before.lemma in FOUND_BASE
             and base
-            and following.low not in nouns.FEELING_NOUNS
+            and (following.low not in nouns.FEELING_NOUNS or self._plain_object_follows(i + 1))
         ):
             return True
         return following.low in _OBJECT_HER
@@ -159,7 +159,12 @@ class NounPhrases:
         while j < len(self.tokens):
             low = self.tokens[j].low
             if self.tokens[j].is_name:
-                if noun_at >= 0 and (noun in words.DETERMINERS or noun in _NO_NAME_AFTER or self.low(i - 1) == "whose"):
+                if noun_at >= 0 and (
+                    noun in words.DETERMINERS
+                    or noun in _NO_NAME_AFTER
+                    or "only" in self._lows(i, j)
+                    or self.low(i - 1) == "whose"
+                ):
                     break
                 return self._name(j, owner, i, noun, noun_at, det)
             if noun_at < 0 and not det and (low in words.DETERMINERS or low in _COUNTS):
@@ -174,6 +179,9 @@ class NounPhrases:
                 noun, noun_at = low, j
             j += 1
         return self._end_nominal(i, j, Chunk(i, j, [], det if noun_at < 0 else "", noun, noun_at, det, owner))
+
+    def _lows(self, i: int, j: int) -> set[str]:
+        return {token.low for token in self.tokens[i:j]}
 
     def _end_nominal(self, i: int, j: int, chunk: Chunk) -> int:
         """Add the phrase of tokens i..j, which has no name yet; it may still be called one, or own the next."""

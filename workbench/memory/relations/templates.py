@@ -95,7 +95,7 @@ def predicatives() -> dict[str, tuple[Template, ...]]:
     found: dict[str, list[Template]] = defaultdict(list)
     for template in by_head().get("be", ()):
         first = template.rest[0] if template.rest else ""
-        if isinstance(first, frozenset) and not template.flag:
+        if isinstance(first, frozenset) and not template.flag and not template.noun:
             for word in first:
                 found[word].append(template)
     return {word: tuple(members) for word, members in found.items()}

@@ -68,7 +68,10 @@ class VerbGroups(NounPhrases):
         if low in words.AUXILIARIES or low in words.MODALS or low == "used-to":
             return True
         if low in words.NEGATIONS:
-            return any(self._verb_form(j) for j in range(i + 1, min(i + 3, len(self.tokens))))
+            j = i + 1
+            while self.low(j) in words.NEGATIONS:
+                j += 1
+            return self._verb_form(j) or (self.low(j + 1) not in words.NEGATIONS and self._verb_form(j + 1))
         if low == "to":
             j = self.skip_adverbs(i + 1)
             return (
@@ -115,7 +118,8 @@ class VerbGroups(NounPhrases):
         if before.lemma in _COPULAS and nouns.is_bond(self.low(i + 1)):
             return False
         bare = before.lemma in FOUND_BASE - {"have", "feel"} and self.low(i) not in nouns.FEELING_NOUNS
-        return bool(kinds & {"ing", "pp"}) or ("base" in kinds and bare)
+        after_relative = "s" in kinds and before.finite and self._object_follows(i)
+        return bool(kinds & {"ing", "pp"}) or ("base" in kinds and bare) or after_relative
 
     def _fits_alone(self, i: int, kinds: set[str], low: str) -> bool:
         if low in words.PREPOSITIONS - words.CONJUNCTIONS and low not in words.SUBORDINATORS - {"for", "as"}:
