@@ -38,9 +38,12 @@ SMALL, LARGE = Room(4096, unified=True), Room(8192, unified=True)
 
 
 def test_what_was_prepared_is_taken_once(successor: Successor, made: list[Any]) -> None:
-    successor.prepare(SMALL)
-    successor.prepare(SMALL)
-    assert successor.take(SMALL) is made[0]
+    successor.prepare(SMALL, 9000)
+    successor.prepare(SMALL, 9000)
+    prepared = successor.take(SMALL)
+    assert prepared is not None
+    assert prepared.context is made[0]
+    assert prepared.buffer.nbytes == 9000
     assert successor.take(SMALL) is None
     assert len(made) == 1
     successor.discard()
@@ -48,8 +51,8 @@ def test_what_was_prepared_is_taken_once(successor: Successor, made: list[Any]) 
 
 
 def test_what_does_not_fit_is_given_back(successor: Successor, made: list[Any]) -> None:
-    successor.prepare(SMALL)
-    successor.prepare(LARGE)
+    successor.prepare(SMALL, 9000)
+    successor.prepare(LARGE, 9000)
     assert made[0].freed == 1
     assert successor.take(SMALL) is None
     assert [one.freed for one in made] == [1, 1]
@@ -64,11 +67,18 @@ def test_discard_waits_for_what_is_in_the_making(made: list[Any]) -> None:
         return made[-1]
 
     successor = Successor(make)
-    successor.prepare(SMALL)
+    successor.prepare(SMALL, 9000)
     threading.Timer(0.05, may.set).start()
     successor.discard()
     successor.discard()
     assert [one.freed for one in made] == [1]
+
+
+def test_a_retired_context_is_gone_when_all_is_given_back(successor: Successor) -> None:
+    old: Any = Made(SMALL)
+    successor.retire(old)
+    successor.discard()
+    assert old.freed == 1
 
 
 def test_without_memory_there_is_none() -> None:
@@ -76,5 +86,5 @@ def test_without_memory_there_is_none() -> None:
         raise OutOfMemory("A context", 2, 1, "Close something.")
 
     successor = Successor(make)
-    successor.prepare(SMALL)
+    successor.prepare(SMALL, 9000)
     assert successor.take(SMALL) is None

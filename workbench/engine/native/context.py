@@ -132,9 +132,14 @@ class Context:
             self.drop(sequence)
         return ok
 
-    def save_all(self) -> State:
-        """The KV of all sequences, shared cells once, for a larger context of the same layout."""
-        state = np.empty(self._lib.llama_state_get_size(self.raw), np.uint8)
+    def save_all(self, buffer: State | None = None) -> State:
+        """The KV of all sequences, shared cells once, for a larger context of the same layout.
+
+        Args:
+            buffer: where to, if it is large enough: fresh memory costs several times what the copy does.
+        """
+        size = int(self._lib.llama_state_get_size(self.raw))
+        state = buffer[:size] if buffer is not None and buffer.size >= size else np.empty(size, np.uint8)
         written = self._lib.llama_state_get_data(self.raw, _bytes_at(state), state.size)
         return state[:written]
 

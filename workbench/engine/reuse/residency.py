@@ -81,13 +81,13 @@ class Residency:
         self._cells.clear()
         self.slots = []
 
-    def pack(self, *, whole: bool) -> Luggage:
+    def pack(self, *, whole: bool, buffer: State | None = None) -> Luggage:
         """What has to go into the next context: all of it at once, or sequence by sequence into another layout.
 
         Idle sequences that would have to be carried one by one go to host memory instead.
         """
         if whole:
-            return Luggage(self._context.save_all(), {})
+            return Luggage(self._context.save_all(buffer), {})
         for slot in self.slots:
             if not slot.busy:
                 self.evict(slot)

@@ -11,7 +11,7 @@ import time
 from workbench.engine.allocation import record_allocation
 from workbench.engine.native.context import Context
 from workbench.engine.native.weights import Weights
-from workbench.engine.reuse.residency import Residency
+from workbench.engine.reuse.residency import Luggage, Residency
 from workbench.engine.reuse.tiers import Tiers, milliseconds_since
 from workbench.engine.scheduling.room import Room, RoomPlan
 from workbench.engine.scheduling.successor import Successor
@@ -20,6 +20,9 @@ from workbench.settings import EngineSettings
 
 _NEARLY_FULL = 0.75
 """Share of an open context from which it grows ahead of the need."""
+
+_STATE_SPARE_BYTES = 2**20
+"""A context's state is its cache, what is known of each cell, and the logits kept for its sequences."""
 
 log = logging.getLogger("workbench.engine")
 
@@ -95,11 +98,12 @@ class Lifecycle:
         wanted = self.plan.wanted(need, together, now)
         if wanted.unified != now.unified or wanted.n_ctx <= now.n_ctx:
             return False
+        held = 0 if self.context is None else self.context.kv_bytes
         try:
-            self.plan.check(wanted, 0)
+            self.plan.check(wanted, -held)  # the buffer that everything goes through
         except OutOfMemory:
             return False
-        self._next.prepare(wanted)
+        self._next.prepare(wanted, held + _STATE_SPARE_BYTES)
         return True
 
     def grow_ahead(self) -> None:
@@ -157,22 +161,35 @@ class Lifecycle:
         started = time.perf_counter()
         made = self._next.take(room)
         if made is None:
-            self.plan.check(room, old.kv_bytes)
-        before = Room(old.n_ctx, old.unified)
-        luggage = self.residency.pack(whole=room.unified == old.unified)
-        old.free()
-        try:
-            self.context = made or self._new(room)
-        except Exception:
-            self.context = self._new(before)
-            self.residency.unpack(luggage, self.context)
-            raise
-        if not self.residency.unpack(luggage, self.context):
-            raise DecodeError(1, "The larger context did not take over what the smaller one held.")
+            self._move(old, room)
+        else:
+            luggage = self.residency.pack(whole=True, buffer=made.buffer)
+            self.context = made.context
+            self._next.retire(old)
+            self._settle(luggage)
+        assert self.context is not None  # noqa: S101 - both ways end with one
         self.grown += 1
         if not ahead:
             self.longest_ms = max(self.longest_ms, milliseconds_since(started))
         return self.context
+
+    def _move(self, old: Context, room: Room) -> None:
+        """Give the old context back first: there may not be memory for both."""
+        self.plan.check(room, old.kv_bytes)
+        before = Room(old.n_ctx, old.unified)
+        luggage = self.residency.pack(whole=room.unified == old.unified)
+        old.free()
+        try:
+            self.context = self._new(room)
+        except Exception:
+            self.context = self._new(before)
+            self.residency.unpack(luggage, self.context)
+            raise
+        self._settle(luggage)
+
+    def _settle(self, luggage: Luggage) -> None:
+        if self.context is None or not self.residency.unpack(luggage, self.context):
+            raise DecodeError(1, "The larger context did not take over what the smaller one held.")
 
     def _new(self, room: Room) -> Context:
         settings = self.settings.replace(kv_unified=room.unified)

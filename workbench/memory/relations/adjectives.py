@@ -42,6 +42,8 @@ class AdjectiveReader:
         verb, subject = self._holder(i)
         if not subject or self._before_name(i):
             return
+        if self.clauses.low(i) == "close" and (verb is None or verb.lemma not in ("be", "become", "remain", "grow")):
+            return  # where somebody stands, not whom he likes
         for template in predicatives()[self.clauses.tokens[i].low]:
             found = self.reader.matcher.match(template, i, subject, verb)
             if found is None:

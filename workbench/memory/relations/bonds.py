@@ -137,7 +137,11 @@ class BondReader:
         if chunk.owner is not None:
             return refs_of([chunk.owner]), chunk.end
         other = self.clauses.chunk_at(chunk.end + 1)
-        if chunk.names or other is None or self.clauses.low(chunk.end) not in ("of", "to", "with"):
+        low = self.clauses.low(chunk.end)
+        if low == "in" and other is not None and self.clauses.head_of(other).noun in ("eyes", "view", "opinion"):
+            return refs_of([other]), chunk.end
+        joined = low in ("of", "to", "with") or (low == "for" and chunk.noun in nouns.DIRECTED_NOUNS)
+        if chunk.names or other is None or not joined:
             return [], chunk.end
         chain = self.clauses.chain_right(self.clauses.head_of(other))
         end = chain[-1].end

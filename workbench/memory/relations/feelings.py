@@ -87,10 +87,10 @@ class FeelingReader:
         members: list[int] = []
         verb = over
         if chunk.owner is not None:
-            members = refs_of([chunk.owner])
+            members = refs_of(self.clauses.chain_left(chunk.owner, None))
         elif low(chunk.end) == "of":
             inner = self.clauses.chunk_at(chunk.end + 1)
-            members = refs_of(self.clauses.chain_right(self.clauses.head_of(inner))) if inner else []
+            members = self._listed(self.clauses.head_of(inner)) if inner else []
         elif low(chunk.first - 1) in (",", "—") and chunk.det in ("a", "an"):
             verb = self.reader.verb_over(chunk)
             members = refs_of(verb.subject) if verb else []
@@ -105,9 +105,7 @@ class FeelingReader:
         first = self.clauses.chunk_at(i)
         if first is None or chunk.noun not in nouns.MUTUAL_FEELINGS:
             return
-        head = self.clauses.head_of(first)
-        second = self.clauses.chunk_at(head.end + 1) if self.clauses.low(head.end) == "and" else None
-        members = refs_of([*self.clauses.chain_right(head), *([self.clauses.head_of(second)] if second else [])])
+        members = self._listed(self.clauses.head_of(first))
         verb = self.reader.verb_of(chunk) or self.reader.verb_over(chunk)
         standing = self.reader.modality.of(verb, chunk.noun_at)
         ended = verb is not None and verb.lemma in words.ENDING
@@ -119,3 +117,9 @@ class FeelingReader:
             self.reader.edges.add(
                 members, members, kind, self.reader.evidence(chunk.start), denied=(standing.denied != ended) != none
             )
+
+    def _listed(self, head: Chunk) -> list[int]:
+        """The list that begins with `head`, its last member too when a verb follows it."""
+        chain = self.clauses.chain_right(head)
+        last = self.clauses.chunk_at(chain[-1].end + 1) if self.clauses.low(chain[-1].end) == "and" else None
+        return refs_of([*chain, self.clauses.head_of(last)] if last is not None else chain)

@@ -68,7 +68,7 @@ class Matcher:
     def match(
         self, template: Template, i: int, subject: list[Chunk], verb: Verb | None, *, passive: bool = False
     ) -> Match | None:
-        """`template` from token `i` on, where its words after the head begin, with `subject` before; None if it differs."""
+        """`template` from token `i`, the first after its head, with `subject` before it; None if it differs."""
         found = Match(type=template.type, start=i)
         rest: Rest = template.rest
         if passive:
@@ -225,7 +225,9 @@ class Matcher:
         while j < len(self.tokens) and (self.clauses.low(j) in ("and", "or", "but") or tags.is_adverb(self.tokens[j])):
             j += 1
         unit = self.clauses.unit[j] if j < len(self.tokens) else None
-        if isinstance(unit, Verb) and unit.start <= j <= unit.head and not unit.inverted:
+        led = self.clauses.low(i) != "," or self.clauses.low(i + 1) in ("and", "or", "but") or j == i + 1
+        plain = isinstance(unit, Verb) and not unit.words and not unit.inverted
+        if plain and led and isinstance(unit, Verb) and unit.start <= j <= unit.head:
             k = unit.end
             while self.clauses.low(k) in words.PREPOSITIONS and k < unit.end + 2:
                 k += 1
@@ -239,7 +241,7 @@ class Matcher:
         if last.refs or last.pronoun or self.clauses.low(last.end) not in (",", ":", "—"):
             return chain
         other = self.clauses.chunk_at(last.end + 1)
-        if other is None or not self.clauses.head_of(other).names:
+        if other is None or not self.clauses.head_of(other).names or self.clauses.head_of(other).end in self.clauses.at:
             return chain
         head = self.clauses.head_of(other)
         return [*chain[:-1], *self.clauses.chain_right(head)]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from workbench.memory.relations.lexicon import word_set
-from workbench.memory.relations.lexicon.words import ABBREVIATIONS, SUBJECT_PRONOUNS
+from workbench.memory.relations.lexicon.words import ABBREVIATIONS, FEMALE_NAMES, MALE_NAMES, SUBJECT_PRONOUNS
 
 #: Words in a name that name nobody by themselves.
 TITLES: Final = word_set(
@@ -100,11 +100,14 @@ def _pattern(names: Sequence[str]) -> re.Pattern[str]:
 
 
 def _part_of_longer(text: str, start: int) -> bool:
-    """Whether another capitalised word stands beside a partial name: then it names somebody else ("Tom Holt")."""
+    """Whether another capitalised word stands before a partial name: then it names somebody else ("Tom Holt")."""
     before = re.search(r"([^\W\d_][\w'-]*)\.?\s$", text[max(0, start - 30) : start])
-    if before and before.group(1)[0].isupper() and not _initial(text, start - len(before.group(0))):
-        return before.group(1).lower() not in TITLES | ABBREVIATIONS
-    return False
+    if before is None or not before.group(1)[0].isupper():
+        return False
+    word = before.group(1).lower()
+    if _initial(text, start - len(before.group(0))):
+        return word in FEMALE_NAMES or word in MALE_NAMES
+    return word not in TITLES | ABBREVIATIONS
 
 
 def find_mentions(text: str, names: Sequence[str]) -> list[Mention]:

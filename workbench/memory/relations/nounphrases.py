@@ -147,11 +147,13 @@ class NounPhrases:
         return j
 
     def _is_for_is(self, i: int) -> bool:
-        """Whether the 's before token `i` is short for "is"."""
+        """Whether the 's before token `i` is short for "is"; if so it is read as that from now on."""
         following = self.low(i)
-        return following in _WORDS_FOR_IS or (
-            following in predicatives() and self.low(i + 1) in ("of", "to", "with", "by", "about")
-        )
+        adjective = following in predicatives() and self.low(i + 1) in ("of", "to", "with", "by", "about")
+        if following not in _WORDS_FOR_IS and not adjective:
+            return False
+        self.tokens[i - 1].low = "is"
+        return True
 
     def _nominal(self, i: int, owner: Chunk | None) -> int:
         """Determiner, adjectives, nouns and perhaps a name: everything up to what cannot belong to the phrase."""

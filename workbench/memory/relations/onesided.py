@@ -5,13 +5,16 @@ One edge, from the holder of the view; kinship seen so ("like a daughter") is no
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from workbench.memory.relations.lexicon import nouns, word_set
 from workbench.memory.relations.phrases import Chunk, Verb
 from workbench.memory.relations.reading import Reader, refs_of
 
-_REGARD: Final = word_set("eye rate mark view see regard think look treat count describe know speak perceive")
+_REGARD: Final = word_set(
+    "number list eye rate mark view see regard think look treat count describe know speak perceive"
+)
 _CONSIDER: Final = word_set("consider call deem think reckon find believe count name label judge feel hold")
 _BETWEEN: Final = frozenset({"both", "more", "only", "not", "to", "be"})
 
@@ -32,7 +35,7 @@ class OneSided:
         if isinstance(before, Verb) and before.passive and before.lemma in _CONSIDER | _REGARD:
             self._passive(before, chunk, kind)
             return True
-        view = self._view(before, linked) or self._seen_in(chunk)
+        view = self._view(before, linked) or self._seen_in(chunk) or self._to_somebody(before)
         if view is None:
             return False
         verb, target = view
@@ -89,6 +92,16 @@ class OneSided:
         if other is None or not isinstance(above, Verb) or above.lemma != "see":
             return None
         return above, refs_of(self.clauses.chain_right(self.clauses.head_of(other)))
+
+    def _to_somebody(self, before: Chunk | Verb | None) -> View | None:
+        """As in "To Mira, Jon is a rival"; the view's holder stands first."""
+        first = self.clauses.chunk_at(1) if self.clauses.low(0) in ("to", "for") else None
+        if first is None or not isinstance(before, Verb) or before.lemma != "be":
+            return None
+        head = self.clauses.head_of(first)
+        if not head.refs or self.clauses.low(head.end) != ",":
+            return None
+        return replace(before, subject=[head]), refs_of(before.subject)
 
     def _passive(self, verb: Verb, chunk: Chunk, kind: str) -> None:
         """As in "is seen by Jon as a rival"."""

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from workbench.memory.relations.clauses import Clauses
-from workbench.memory.relations.lexicon import nouns, text_of, word_set
+from workbench.memory.relations.lexicon import nouns, word_set
+from workbench.memory.relations.lexicon.words import FEMALE_NAMES, MALE_NAMES
 from workbench.memory.relations.mentions import TITLES
 
 MALE: Final = frozenset({"he", "him", "his", "himself"})
 FEMALE: Final = frozenset({"she", "her", "hers", "herself"})
-FEMALE_NAMES: Final = word_set(text_of("female_names.txt"))
-MALE_NAMES: Final = word_set(text_of("male_names.txt"))
 _FEMALE_ENDINGS: Final = ("a", "elle", "ette", "ine", "issa", "wen", "ie", "ise", "trude", "hild", "lyn", "ys")
 _MALE_ENDINGS: Final = (
     "o",

@@ -14,7 +14,7 @@ from workbench.memory.relations.nounphrases import FOUND_BASE, NounPhrases
 from workbench.memory.relations.phrases import Chunk, Verb
 from workbench.memory.relations.tokens import Token
 
-_INVERTING: Final = word_set("so nor neither than as what why how when where whom who if")
+_INVERTING: Final = word_set("so nor neither than as why how when where if")
 _FRONTED: Final = word_set("not never nowhere rarely seldom only so nor neither nomore no under")
 _COPULAS: Final = frozenset({"be", "become", "remain"})
 _DO: Final = frozenset({"do", "does", "did"})

@@ -34,6 +34,8 @@ class VerbReader:
         for template in by_head().get(verb.lemma, ()):
             # What follows "be" is read as an adjective.
             found = None if verb.lemma == "be" and not template.noun else self._try(template, verb)
+            if found is not None and verb.lemma == "serve" and self._at_table(found.end):
+                continue
             if found is not None and self.reader.use(template, found, verb):
                 return
 
@@ -49,6 +51,10 @@ class VerbReader:
         if found is None and reduced:
             return self.reader.matcher.match(template, verb.end, verb.subject, None, passive=True)
         return found
+
+    def _at_table(self, i: int) -> bool:
+        """As in "served Jon soup", "served him with a writ": something is served, nobody's service meant."""
+        return self.clauses.low(i) in ("with", "up") or self.clauses.chunk_at(i) is not None
 
     def _noun_subject(self, template: Template, verb: Verb) -> Match | None:
         """As in "X's heart belongs to Y": the owner of the subject fills the slot."""

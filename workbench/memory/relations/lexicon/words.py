@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from workbench.memory.relations.lexicon import word_set
+from workbench.memory.relations.lexicon import text_of, word_set
 
 DETERMINERS: Final = word_set(
     """
@@ -139,3 +139,7 @@ ENDING: Final = word_set(
     quench erode sour
     """
 )
+
+#: Given names whose sex is usual. A name not listed simply tells nothing.
+FEMALE_NAMES: Final = word_set(text_of("female_names.txt"))
+MALE_NAMES: Final = word_set(text_of("male_names.txt"))
