@@ -3,7 +3,7 @@
 #   make sweep    the quickstart sweep on a real model, ends with a recommendation and a dashboard
 #   make test     the tests           make check   lint, types, layers
 #   make lab      JupyterLab on notebooks/
-#   make bench    the project's own measures (an hour or two)
+#   make bench    the project's own measures (a few hours)
 #
 # CMAKE_ARGS is found out (CUDA where there is a GPU and nvcc) and can be set: make sweep CMAKE_ARGS="-DGGML_VULKAN=on"
 
@@ -66,7 +66,7 @@ lab: install
 	$(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: install
-	$(BIN)/workbench bench engine
+	@$(BIN)/workbench bench engine || missed=1; $(BIN)/workbench bench memory || missed=1; exit $${missed:-0}
 
 doctor: install
 	$(BIN)/workbench doctor

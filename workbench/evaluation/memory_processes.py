@@ -8,6 +8,7 @@ buffer: POSIX.1-2017, signal concepts).
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import random
@@ -165,7 +166,14 @@ def _kill(job: Mapping[str, Any], after_s: float) -> dict[str, Any]:
         process.kill()  # SIGKILL
         process.wait()
         left = psutil.wait_procs(helpers, timeout=_HELPERS_S)[1]
-        return {"acknowledged": seen.last(), "died": died, "orphans": len(left)}
+        return {"acknowledged": seen.last(), "died": died, "orphans": sum(map(_lives, left))}
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it still runs: one that has ended stays in the table until whoever adopted it asks how."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 class _Acknowledged:

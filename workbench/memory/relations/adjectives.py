@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from workbench.memory.relations import tags
+from workbench.memory.relations.fronted import main_subject
 from workbench.memory.relations.lexicon import word_set
 from workbench.memory.relations.phrases import Chunk, Verb
 from workbench.memory.relations.reading import Reader
@@ -107,9 +108,7 @@ class AdjectiveReader:
             return back, back.subject
         if j >= 0:
             return None, []
-        comma = next((k for k in range(i, len(self.clauses.tokens)) if self.clauses.low(k) == ","), -1)
-        chunk = self.clauses.chunk_at(comma + 1) if comma >= 0 else None
-        return None, [self.clauses.head_of(chunk)] if chunk else []
+        return None, main_subject(self.clauses, i)
 
     def _shared(self, j: int, i: int) -> Holder:
         if self.clauses.low(j) == ",":
@@ -122,4 +121,4 @@ class AdjectiveReader:
             if verb.end <= j + 1 and verb.subject:
                 be = verb.lemma in _BE_LIKE or verb.passive
                 return (verb if be and self.clauses.low(j) != "," else None), verb.subject
-        return None, []
+        return None, [] if any(verb.finite and verb.end <= i for verb in self.clauses.verbs) else main_subject(self.clauses, i)

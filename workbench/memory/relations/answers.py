@@ -56,6 +56,8 @@ class AnswerReader:
         low = self.clauses.low
         said = {low(j) for j in range(verb.end, min(verb.end + 4, len(self.clauses.tokens)))}
         subject = {chunk.noun for chunk in verb.subject}
+        if verb.lemma == "share" and said & (_SENTIMENTS | nouns.FEELING_NOUNS.keys() | {"it", "view"}):
+            return self._joined_in(verb)
         about = said if verb.lemma in _RETURNING and not verb.passive else subject
         mutual = verb.lemma in _RETURNING or (verb.lemma == "be" and said & _RETURNED)
         if not mutual or not about & (_SENTIMENTS | nouns.FEELING_NOUNS.keys()) or not self.reader.edges.last:
@@ -64,6 +66,17 @@ class AnswerReader:
         if standing.real and not standing.denied:
             for source, target, kind in list(self.reader.edges.last):
                 self.reader.edges.add([target], [source], kind, self.reader.evidence(verb.head))
+        return True
+
+    def _joined_in(self, verb: Verb) -> bool:
+        """As in "Mira admires Karl, and Jon shares the feeling"."""
+        holders, found = refs_of(verb.subject), list(self.reader.edges.found)
+        standing = self.reader.modality.of(verb, verb.head)
+        one_way = [(s, t, kind) for s, t, kind in found if (t, s, kind) not in found and {s, t}.isdisjoint(holders)]
+        if len(holders) != 1 or not one_way or not standing.real or standing.denied:
+            return False
+        _, target, kind = one_way[-1]
+        self.reader.edges.add(holders, [target], kind, self.reader.evidence(verb.head))
         return True
 
     def _withdrawn(self, verb: Verb) -> bool:

@@ -91,7 +91,7 @@ class BondReader:
     def _standing(self, chunk: Chunk, said: Said) -> Standing:
         if said.verb is not None and not said.beside:
             return self.reader.modality.of(said.verb, chunk.noun_at)
-        if said.verb is not None and self._not_now(chunk):
+        if self._not_now(chunk):
             return Standing(False, False)
         return self.reader.modality.of(None, chunk.first)
 
@@ -123,8 +123,10 @@ class BondReader:
         return []
 
     def _not_now(self, chunk: Chunk) -> bool:
-        near = range(max(0, chunk.first - 2), chunk.noun_at + 1)
-        return any(self.clauses.low(j) in _NOT_NOW for j in near)
+        first = chunk.first
+        while first > max(0, chunk.first - 2) and self.clauses.unit[first - 1] is None:
+            first -= 1
+        return any(self.clauses.low(j) in _NOT_NOW for j in range(first, chunk.noun_at + 1))
 
     def _each_other(self, chunk: Chunk) -> bool:
         low = self.clauses.low

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from workbench.memory.relations import tags
+from workbench.memory.relations.fronted import main_subject
 from workbench.memory.relations.lexicon import word_set, words
 from workbench.memory.relations.phrases import Chunk, Verb
 from workbench.memory.relations.templates import predicatives
@@ -30,6 +31,9 @@ _QUALITIES: Final = word_set(
     instincts bravery learning guts sight face
     """
 )
+#: Verbs with a person between them and their that-clause.
+_TELLING: Final = word_set("tell assure inform warn remind convince persuade promise show strike")
+_FRONTING: Final = frozenset({"for", "to", "towards", "toward", "in", "on", "upon", "with", "against", "of"})
 _STRONG: Final = frozenset({";", ":", "—", "(", ")"})
 _MAX_STEPS: Final = 24
 
@@ -92,6 +96,11 @@ class Clauses(VerbGroups):
             return [], self._before(unit.first)
         chain = self.chain_left(unit, verb)
         j = self._before(chain[0].first)
+        if self.low(j) == "and" and len(chain) == 1 and verb.kind != "ing":
+            first = self.unit[j - 1]
+            outer = self._before(first.first) if isinstance(first, Chunk) else -1
+            if outer > 0 and self.unit[outer] is None and self.low(outer) in ("between", "of") and outer - 1 >= 0:
+                j = outer if isinstance(self.unit[outer - 1], Chunk) else j
         governed = j >= 0 and self.unit[j] is None and self.low(j) in words.PREPOSITIONS
         if governed and not self._clause_opener(j, chain[0]):
             return chain, self._before(j)
@@ -158,9 +167,7 @@ class Clauses(VerbGroups):
         """Of a verb with no subject of its own: that of the verb before it, or of the clause that follows."""
         if number:
             return self.verbs[number - 1].subject
-        comma = next((i for i in range(verb.end, len(self.tokens)) if self.low(i) == ","), -1)
-        chunk = self.chunk_at(comma + 1) if comma >= 0 else None
-        return [self.head_of(chunk)] if chunk else []
+        return main_subject(self, verb.end)
 
     def over_parenthesis(self, i: int) -> int | None:
         """From the comma at `i` to the token before the comma that opens the insertion it closes."""
@@ -320,9 +327,13 @@ class Clauses(VerbGroups):
             j -= 1
         low = self.low(j)
         if low in ("whom", "who", "that", "which"):
-            preposition = self.low(j - 1) if self.low(j - 1) in words.PREPOSITIONS else ""
-            return self._antecedent(j), preposition
+            antecedent = self._antecedent(j)
+            ends = [self.low(j - 1), self.low(antecedent[0].first - 1) if antecedent and low == "that" else ""]
+            return antecedent, next((word for word in ends if word in words.PREPOSITIONS), "")
         unit = self.unit[j] if j >= 0 else None
+        fronted = self._fronted_object(j)
+        if fronted is not None:
+            return fronted
         if low == "," and j > 0 and isinstance(self.unit[j - 1], Chunk) and self.unit[j - 1].names:  # type: ignore[union-attr]
             unit = self.unit[j - 1]
             return ([unit], "") if isinstance(unit, Chunk) and self.low(unit.first - 1) == "," else ([], "")
@@ -333,6 +344,18 @@ class Clauses(VerbGroups):
             outer = self.unit[before - 1] if before > 0 and self.low(before) in words.PREPOSITIONS else None
             return [outer if isinstance(outer, Chunk) and not unit.names else unit], ""
         return [], ""
+
+    def _fronted_object(self, j: int) -> tuple[list[Chunk], str] | None:
+        """As in "For Jon she feels nothing but contempt", "To him, Mira owes her life"; `j` is before the subject."""
+        unit = self.unit[j - 1] if self.low(j) == "," and j > 0 else self.unit[j] if j >= 0 else None
+        if not isinstance(unit, Chunk) or unit.possessive or not unit.first:
+            return None
+        chain = self.chain_left(unit, None)
+        at = chain[0].first - 1
+        opens = at == 0 or self.low(at - 1) in (",", ";", ":", "—", "and", "but")
+        if not opens or self.unit[at] is not None or self.low(at) not in _FRONTING or not chain[0].first:
+            return None
+        return chain, self.low(at)
 
     def _list_start(self, verb: Verb) -> int:
         own = [chunk for chunk in verb.subject if chunk.end <= verb.start]
@@ -377,17 +400,6 @@ class Clauses(VerbGroups):
         unit = self.unit[i] if i >= 0 else None
         if isinstance(unit, Chunk) and (at != i or unit.pronoun) and unit.first > 0:
             before = self.unit[unit.first - 1]
-            if isinstance(before, Verb) and before.lemma in (
-                "tell",
-                "assure",
-                "inform",
-                "warn",
-                "remind",
-                "convince",
-                "persuade",
-                "promise",
-                "show",
-                "strike",
-            ):
+            if isinstance(before, Verb) and before.lemma in _TELLING:
                 return at, before
         return at, unit if isinstance(unit, Verb) and unit is not verb else None

@@ -15,6 +15,9 @@ from workbench.memory.relations.tokens import Sentence, Token
 
 _ADDRESSING: Final = frozenset({"my", "dear", "oh", "o", "yes", "no", "old", "sir", "lady"})
 
+#: What speaks for the one it is of ("said the ghost of Amalie").
+_SPIRITS: Final = frozenset({"ghost", "spirit", "shade", "voice", "spectre", "portrait", "statue", "head"})
+
 
 def speaker_of(narration: Clauses | None, *, after: bool) -> list[Chunk]:
     """The subject of the verb of speech nearest the quotation in the narration before or after it."""
@@ -26,10 +29,10 @@ def speaker_of(narration: Clauses | None, *, after: bool) -> list[Chunk]:
     verb = spoken[0] if after else spoken[-1]
     follow = narration.chunk_at(verb.end)
     before = [chunk for chunk in verb.subject if chunk.end <= verb.start]
-    if after and not before and follow is not None and verb.head <= 1:
-        return narration.chain_right(narration.head_of(follow))
     if not before and follow is not None:
-        return narration.chain_right(narration.head_of(follow))
+        head = narration.head_of(follow)
+        inner = narration.chunk_at(head.end + 1) if narration.low(head.end) == "of" and head.noun in _SPIRITS else None
+        return narration.chain_right(narration.head_of(inner) if inner is not None else head)
     return before
 
 

@@ -200,15 +200,25 @@ class Discourse:
             verb = next((v for v in reversed(clauses.verbs) if v.head < chunk.start), None)
             return tuple(e for subject in (verb.subject if verb else ()) for e in subject.refs)
         if word in _PLURAL:
-            return self._several(barred, word)
+            return self._several(barred, word, clauses)
         if word in ("it", "its") or word in MALE or word in FEMALE or word == "one":
             return self._single(word, chunk, clauses, sentence, is_subject, barred)
         return ()
 
-    def _several(self, barred: set[int], word: str) -> tuple[int, ...]:
+    def _list_ahead(self, clauses: Clauses) -> tuple[int, ...]:
+        """As in "Their rivalry drives A and B to …": the first list of names after the pronoun."""
+        for chunk in clauses.chunks:
+            members = clauses.chain_right(chunk) if chunk.names else []
+            if len(members) > 1:
+                return tuple(dict.fromkeys(entity for member in members for entity in member.names))
+        return ()
+
+    def _several(self, barred: set[int], word: str, clauses: Clauses | None = None) -> tuple[int, ...]:
         for members in reversed(self.lists[-_REMEMBERED:]):
             if not set(members) & barred:
                 return members
+        if not self.seen and clauses is not None:
+            return self._list_ahead(clauses)
         recent = tuple(dict.fromkeys(seen.entity for seen in reversed(self.seen[-_REMEMBERED:])))
         groups = tuple(entity for entity in recent if entity in self.people.groups and entity not in barred)
         people = tuple(dict.fromkeys(seen.entity for seen in self.seen[-_REMEMBERED:] if seen.entity not in barred))
@@ -280,9 +290,15 @@ class Discourse:
         """As in "For all his bluster, General Cray …": the first fitting name after the pronoun."""
         for verb in clauses.verbs:
             for subject in verb.subject:
+                if subject.owner is chunk:
+                    continue
                 if subject.start > chunk.start and subject.names and self.people.agrees(word, subject.names[0]):
                     return subject.names[0]
-        later = (c for c in clauses.chunks if c.start > chunk.end and c.names and self.people.agrees(word, c.names[0]))
+        later = (
+            c
+            for c in clauses.chunks
+            if c.start >= chunk.end and c.owner is not chunk and c.names and self.people.agrees(word, c.names[0])
+        )
         return next((c.names[0] for c in later), None)
 
 

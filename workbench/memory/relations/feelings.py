@@ -7,16 +7,26 @@ from __future__ import annotations
 
 from typing import Final
 
+from workbench.memory.relations.fronted import main_subject, whole_list
 from workbench.memory.relations.lexicon import nouns, word_set, words
 from workbench.memory.relations.matching import Match
 from workbench.memory.relations.modality import Standing
 from workbench.memory.relations.phrases import Chunk, Verb
 from workbench.memory.relations.reading import PAYING, Reader, refs_of
 
-_BINDING: Final = frozenset({"bind", "unite", "join", "link", "tie", "connect", "exist", "hold"})
+_BINDING: Final = word_set("bind unite join link tie connect exist hold divide separate yoke")
+#: Verbs by which a feeling moves the one who has it ("fear of Karl keeps her awake").
+_MOVING: Final = word_set(
+    """
+    keep make drive consume fill grip move haunt torment burn gnaw lead bring force push cost give rob seize plague
+    paralyse blind eat sustain warm possess rule guide colour send turn compel prevent stop wake let
+    """
+)
 _GONE: Final = word_set(
     "dead over gone past spent lost history finished extinct ended broken shattered no-more nomore shaken misplaced"
 )
+#: Prepositions that make a feeling the motive of a deed.
+_MOTIVE: Final = frozenset({"from", "through"})
 _OBJECT_PREPOSITIONS: Final = frozenset({"of", "for", "in", "to", "toward", "towards", "against", "with", "at"})
 
 
@@ -45,6 +55,44 @@ class FeelingReader:
             self._held(chunk, chunk.owner, kind)
         elif over is not None and over.lemma in _BINDING:
             self._between(chunk, over.end, kind)
+        elif chunk.noun in nouns.SHARED and chunk.first == 0:
+            self._joining(chunk, kind)
+        else:
+            self._moving(chunk, over, kind)
+
+    def _joining(self, chunk: Chunk, kind: str) -> None:
+        """As in "A friendship as old as the town joins A and B"."""
+        for verb in self.clauses.verbs:
+            if verb.lemma in _BINDING and verb.finite and chunk.end <= verb.start:
+                self._between(chunk, verb.end, kind)
+
+    def _moving(self, chunk: Chunk, over: Verb | None, kind: str) -> None:
+        """As in "Fear of Karl keeps Mira awake", "out of love for Karl Mira …": whoever it moves has it."""
+        low = self.clauses.low
+        if low(chunk.end) not in _OBJECT_PREPOSITIONS or chunk.det in ("no", "neither", "this", "that", "any", "what"):
+            return
+        filled = self.reader.matcher.slot(chunk.end + 1, Match(type=kind))
+        if filled is None or not refs_of(filled[0]):
+            return
+        over = over or self._verb_right_after(filled[1], chunk)
+        if over is not None and over.lemma in _MOVING and not self.clauses.verbs.index(over):
+            held = next((c for c in self.clauses.chunks if c.first >= over.end and (c.refs or c.pronoun)), None)
+            self._moved(chunk, kind, [held] if held is not None else [], filled[0], over)
+        elif low(chunk.first - 1) in ("of", "from") and low(chunk.first - 2) == "out" or low(chunk.first - 1) in _MOTIVE:
+            back = self.reader.verb_over(chunk)
+            holder = back.subject if back is not None else main_subject(self.clauses, chunk.end)
+            if low(chunk.first - 3) != "not":
+                self._moved(chunk, kind, holder, filled[0], back)
+
+    def _verb_right_after(self, i: int, chunk: Chunk) -> Verb | None:
+        unit = self.clauses.unit[i] if i < len(self.clauses.tokens) else None
+        return unit if isinstance(unit, Verb) and unit.finite and chunk.first == 0 else None
+
+    def _moved(self, chunk: Chunk, kind: str, holder: list[Chunk], objects: list[Chunk], verb: Verb | None) -> None:
+        standing = self.reader.modality.of(verb, chunk.noun_at)
+        if standing.real and not standing.denied:
+            evidence = self.reader.evidence(chunk.start)
+            self.reader.edges.add(refs_of(holder), refs_of(objects), kind, evidence)
 
     def _held(self, chunk: Chunk, owner: Chunk, kind: str) -> None:
         """As in "her hatred of Karl"."""
@@ -67,10 +115,12 @@ class FeelingReader:
     def _standing(self, chunk: Chunk, kind: str) -> Standing:
         """Whether the feeling is there: "… has never wavered", "… is gone", "she overcame …"."""
         verb = self.reader.verb_of(chunk) or self.reader.verb_over(chunk)
-        standing = self.reader.modality.of(verb, chunk.noun_at)
         if verb is None:
-            return standing
+            return self.reader.modality.of(verb, chunk.noun_at)
         ended = self._ends(verb) or (kind == "debt" and verb.lemma in PAYING)
+        standing = self.reader.modality.of(verb, chunk.noun_at, "can" if ended and verb.modal in ("can", "could") else "")
+        if ended and verb.modal and not standing.denied:
+            return Standing(False, False)
         if chunk in verb.subject and (ended or verb.lemma != "be"):
             return Standing(standing.real, ended and not standing.denied)
         return Standing(standing.real, standing.denied != ended)
@@ -90,7 +140,7 @@ class FeelingReader:
             members = refs_of(self.clauses.chain_left(chunk.owner, None))
         elif low(chunk.end) == "of":
             inner = self.clauses.chunk_at(chunk.end + 1)
-            members = self._listed(self.clauses.head_of(inner)) if inner else []
+            members = self._members(self.clauses.head_of(inner)) if inner else []
         elif low(chunk.first - 1) in (",", "—") and chunk.det in ("a", "an"):
             verb = self.reader.verb_over(chunk)
             members = refs_of(verb.subject) if verb else []
@@ -105,7 +155,7 @@ class FeelingReader:
         first = self.clauses.chunk_at(i)
         if first is None or chunk.noun not in nouns.MUTUAL_FEELINGS:
             return
-        members = self._listed(self.clauses.head_of(first))
+        members = self._members(self.clauses.head_of(first))
         verb = self.reader.verb_of(chunk) or self.reader.verb_over(chunk)
         standing = self.reader.modality.of(verb, chunk.noun_at)
         ended = verb is not None and verb.lemma in words.ENDING
@@ -118,8 +168,8 @@ class FeelingReader:
                 members, members, kind, self.reader.evidence(chunk.start), denied=(standing.denied != ended) != none
             )
 
-    def _listed(self, head: Chunk) -> list[int]:
-        """The list that begins with `head`, its last member too when a verb follows it."""
-        chain = self.clauses.chain_right(head)
-        last = self.clauses.chunk_at(chain[-1].end + 1) if self.clauses.low(chain[-1].end) == "and" else None
-        return refs_of([*chain, self.clauses.head_of(last)] if last is not None else chain)
+    def _members(self, head: Chunk) -> list[int]:
+        """The list that begins with `head`, or the two that "to" or "with" joins ("binds A to B")."""
+        chain = whole_list(self.clauses, head)
+        other = self.clauses.chunk_at(chain[-1].end + 1) if self.clauses.low(chain[-1].end) in ("to", "with") else None
+        return refs_of([*chain, self.clauses.head_of(other)] if other is not None and len(chain) == 1 else chain)

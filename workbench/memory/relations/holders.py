@@ -59,6 +59,8 @@ class Holders:
             if said is not None:
                 return said
         verb = before if isinstance(before, Verb) else None
+        if verb is not None and verb.lemma in HOLDING and self.clauses.low(0) == "in" and not self._in(after):
+            return Said(self._in(0), verb, False)
         return Said(self._in(after) if verb is not None and verb.lemma in HOLDING else [], verb, False)
 
     def _named(self, chunk: Chunk) -> list[int]:
@@ -85,7 +87,7 @@ class Holders:
         if isinstance(before, Verb) and before.lemma in _COPULAS and self.clauses.low(j) != "as":
             return Said(refs_of(before.inverted or before.subject) or self._after(after), before)
         if isinstance(before, Verb) and before.lemma == "have":
-            return Said(self._after(after) or self._in(after), before)
+            return Said(self._after(after) or self._in(after) or self._in(0), before)
         inverted = next((verb for verb in self.clauses.verbs if before in verb.inverted), None)
         return Said(refs_of(inverted.inverted), inverted) if inverted is not None else None
 
@@ -102,11 +104,12 @@ class Holders:
         """As in "Friends since school, Ann and Bea …", "Though cousins, …": said of the subject after the comma."""
         clauses = self.clauses
         led = chunk.first == 1 and clauses.low(0) in ("though", "although", "while", "being")
+        led = led or (chunk.first == 1 and clauses.low(0) == "as" and clauses.low(chunk.end) == "," and not owned)
         if (chunk.first and not led) or (owned and clauses.low(chunk.end) != "of"):
             return None
         comma = next((k for k in range(chunk.end, len(clauses.tokens)) if clauses.low(k) == ","), len(clauses.tokens))
         later = (verb for verb in clauses.verbs if verb.start > comma and verb.subject)
-        main = next((verb for verb in later if verb.subject[0].start > comma and chunk not in verb.subject), None)
+        main = next((verb for verb in later if verb.subject[-1].start > comma), None)
         return Said(refs_of(main.subject), main, True) if main is not None else None
 
     def _beside(self, chunk: Chunk, j: int, after: int, owned: bool) -> Said | None:

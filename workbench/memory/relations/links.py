@@ -15,13 +15,13 @@ _NOBODY: Final = frozenset({"nobody", "nothing", "none"})
 _DEGREE: Final = word_set(
     """
     more as so better deeper less worse half quite much sooner harder longer higher closer greater
-    stronger
+    stronger dearer fonder nearer prouder
     """
 )
 _GENERIC: Final = word_set(
     """
     everyone everybody all both each every two three four five one only someone somebody these those
-    several many some
+    several many some anyone anybody
     """
 )
 _RELATIVE: Final = frozenset(
@@ -60,6 +60,8 @@ def _quantified(clauses: Clauses, chunk: Chunk) -> None:
         chunk.refs = _refs(clauses, chunk.end + 1) or chunk.refs
     if chunk.owner is not None and chunk.noun in ("members", "people", "men", "leaders", "soldiers", "council"):
         chunk.refs = chunk.refs or (chunk.owner.refs if chunk.owner.pronoun in ("its", "their") else ())
+    if chunk.pronoun == "everything" and clauses.low(chunk.end) == "about":
+        chunk.refs = _refs(clauses, chunk.end + 1)
     if chunk.pronoun in _NOBODY or chunk.det == "no":
         chunk.refs = _least_of_all(clauses, chunk)
         if chunk.refs:
@@ -72,7 +74,8 @@ def _least_of_all(clauses: Clauses, chunk: Chunk) -> tuple[int, ...]:
     low = clauses.low
     for i in range(chunk.end, len(clauses.tokens) - 3):
         if (low(i), low(i + 1), low(i + 2)) == ("least", "of", "all"):
-            return _refs(clauses, i + 3)
+            before = clauses.unit[i - 1] if i else None
+            return _refs(clauses, i + 3) or (before.refs if isinstance(before, Chunk) else ())
     return ()
 
 

@@ -20,7 +20,7 @@ _MAX_GAP: Final = 8
 _MAX_MODIFIERS: Final = 6
 _EXCEPT: Final = frozenset({"but", "except", "save", "than", "besides"})
 _QUANTIFIERS: Final = frozenset({"both", "either", "neither", "only", "even", "just", "all", "especially", "not-only"})
-
+_INSERTED: Final = frozenset({"in", "of", "for", "with", "after", "at", "to", "against", "despite", "like", "as", "by"})
 
 Rest = Sequence[frozenset[str] | str]
 
@@ -43,6 +43,7 @@ class Match:
     end: int = 0
     negative: bool = False
     also: str = ""
+    whose: Chunk | None = None
 
     def put(self, slot: str, chunks: list[Chunk]) -> None:
         """Fill slot X or Y."""
@@ -96,10 +97,21 @@ class Matcher:
             if self.clauses.low(j) == "by":
                 chunks = self.slot(j + 1, found)
                 if chunks is not None:
-                    found.put(template.subject, chunks[0])
-                    found.end = chunks[1]
+                    also = self._second_agent(chunks[1], found)
+                    found.put(template.subject, [*chunks[0], *also[0]])
+                    found.end = max(chunks[1], also[1])
                     return True
         return False
+
+    def _second_agent(self, i: int, found: Match) -> tuple[list[Chunk], int]:
+        """As in "by the whole yard, and by Tam most of all"."""
+        for j in range(i, min(i + _MAX_GAP, len(self.tokens))):
+            unit = self.clauses.unit[j]
+            if isinstance(unit, Verb) or self.clauses.low(j) in (";", ":"):
+                break
+            if self.clauses.low(j) == "by" and self.clauses.low(j - 1) in ("and", ",", "but", "especially"):
+                return self.slot(j + 1, found) or ([], i)
+        return [], i
 
     def _walk(self, rest: Rest, n: int, i: int, found: Match, gap: Gap) -> int | None:
         """Match `rest` from element `n` at token `i`; the token after the match, or None."""
@@ -122,11 +134,26 @@ class Matcher:
             return self._walk(rest, n + 1, at + 1, found, gap)
         # "to whom he is sworn": the preposition stands before the relative pronoun.
         stranded = isinstance(element, frozenset) and gap.preposition in element and bool(gap.chunks)
+        stranded = stranded or self._noun_gap(element, found, gap)
         return self._walk(rest, n + 1, i, found, gap) if stranded else None
+
+    def _noun_gap(self, element: frozenset[str] | str, found: Match, gap: Gap) -> bool:
+        """As in "the respect she has for Jon", "the oath he swore to her": the noun before the clause is the literal."""
+        noun = gap.chunks[0].noun if len(gap.chunks) == 1 and not gap.chunks[0].names else ""
+        if not noun or gap.chunks[0].det == "no":
+            return False
+        if element == "{n}" and noun in nouns.FEELING_NOUNS:
+            found.type = nouns.FEELING_NOUNS[noun]
+        elif not isinstance(element, frozenset) or noun not in element:
+            return False
+        found.whose = gap.chunks[0]
+        return True
 
     def _skip_gap(self, rest: Rest, n: int, i: int, found: Match, gap: Gap) -> int | None:
         for j in range(i, min(i + _MAX_GAP, len(self.tokens))):
-            if self.clauses.low(j) in (";", ":"):
+            unit = self.clauses.unit[j]
+            clause = isinstance(unit, Verb) and unit.finite and not isinstance(rest[n + 1], str)
+            if self.clauses.low(j) in (";", ":") or clause:
                 return None
             end = self._walk(rest, n + 1, j, found, gap)
             if end is not None:
@@ -138,7 +165,8 @@ class Matcher:
     def _fill(self, slot: str, rest: Rest, n: int, i: int, found: Match, gap: Gap) -> int | None:
         filled, last = self.slot(i, found), n == len(rest) - 1
         after_gap = n > 0 and rest[n - 1] == "..."
-        if filled is not None and last and not after_gap and self._is_subject(filled):
+        thing = bool(gap.chunks) and not gap.preposition and not any(c.refs or c.pronoun for c in gap.chunks)
+        if filled is not None and last and not after_gap and self._is_subject(filled) and not thing:
             filled = None
         if filled is not None and any(chunk.refs or chunk.pronoun == "each-other" for chunk in filled[0]):
             known = {entity for chunk in (*found.x, *found.y) for entity in chunk.refs}
@@ -191,6 +219,8 @@ class Matcher:
                 i += 1
             elif low(i) in ("and", "or", "but", ",") and self._shared_object(i) is not None:
                 i = self._shared_object(i) or i
+            elif low(i) == "," and self._insertion(i) is not None:
+                i = self._insertion(i) or i
             else:
                 break
         chunk = self.clauses.chunk_at(i)
@@ -235,6 +265,18 @@ class Matcher:
                 return k
         return None
 
+    def _insertion(self, i: int) -> int | None:
+        """As in "distrusts, in this order, Jon and …": the token after the insertion that begins at comma `i`."""
+        if self.clauses.low(i + 1) not in _INSERTED and not tags.is_adverb(self.tokens[min(i + 1, len(self.tokens) - 1)]):
+            return None
+        for j in range(i + 1, min(i + 8, len(self.tokens) - 1)):
+            if self.clauses.low(j) == ",":
+                return j + 1 if self.clauses.chunk_at(j + 1) is not None else None
+            unit = self.clauses.unit[j]
+            if self.tokens[j].is_mark or isinstance(unit, Verb) or (isinstance(unit, Chunk) and unit.refs):
+                return None
+        return None
+
     def _apposed(self, chain: list[Chunk]) -> list[Chunk]:
         """As in "her husband, Judge Thorne": the name after the comma stands for the noun before it."""
         last = chain[-1]
@@ -244,6 +286,8 @@ class Matcher:
         if other is None or not self.clauses.head_of(other).names or self.clauses.head_of(other).end in self.clauses.at:
             return chain
         head = self.clauses.head_of(other)
+        if self.clauses.begins_clause(self.clauses.chain_right(head)[-1]):
+            return chain  # "hates the rain, Mira hates the tent"
         return [*chain[:-1], *self.clauses.chain_right(head)]
 
     def _owner(self, i: int) -> Chunk | None:
@@ -304,6 +348,8 @@ class Matcher:
                 found.negative = True
             return True
         if token.low in element or token.low.removesuffix("s") in element:
+            if self.clauses.low(j - 1) == "no" and self.clauses.low(j - 2) != "with":
+                found.negative = True  # "they are no kin"
             if any(self.clauses.low(k) == "no" for k in range(max(0, j - 3), j)) and token.low in nouns.FEELING_NOUNS:
                 found.negative = True
             return True

@@ -15,22 +15,11 @@ from workbench.memory.relations.lexicon import words
 from workbench.memory.relations.phrases import Chunk, Verb
 
 _HYPOTHETIC: Final = frozenset(
-    {
-        "if",
-        "unless",
-        "lest",
-        "whether",
-        "as-if",
-        "suppose",
-        "supposing",
-        "imagine",
-        "assuming",
-        "provided",
-        "should",
-        "were",
-    }
+    "if unless lest whether as-if suppose supposing imagine assuming provided should were".split()
 )
 _STRONG: Final = frozenset({";", "—", ":"})
+_SOMEBODY: Final = frozenset({"there", "anyone", "anybody", "someone", "somebody", "one"})
+_CLAUSE_ENDS: Final = frozenset({"", ",", ";", ":", "—", ")", "and", "but", "now", "since", "after", "because", "for"})
 _NOBODY: Final = frozenset({"nobody", "nothing", "none", "neither", "no"})
 
 
@@ -115,8 +104,18 @@ class Modality:
             return not (since or (change and not self._in_scope(self.past, i, after=True)) or verb.negations)
         if not past or change or verb.negations:
             return False
+        opening = [span for span in self.ending if self._opens(span, verb)]
+        if self._in_scope(opening, i):
+            return True
         later = [span for span in self.ending if span[0] > self._char(i)]
         return self._in_scope(self.past, i, after=True) or self._in_scope(later, i, after=True)
+
+    def _opens(self, span: tuple[int, int], verb: Verb) -> bool:
+        """As in "Until the flood he was her vassal": the clause of `verb` comes after, a phrase or a clause between."""
+        led = not self.text[: span[0]].strip(" ,") or self.text[: span[0]].rstrip()[-1] in ";:—"
+        subject = verb.subject[0] if verb.subject else None
+        first = verb.start if subject is None else subject.end - 1 if subject.names else subject.first
+        return led and self._char(first) > span[1] + 1
 
     def _hypothetic_before(self, i: int) -> bool:
         low = self.clauses.low
@@ -124,8 +123,17 @@ class Modality:
             if low(j) in _STRONG or low(j) == ",":
                 return False
             if low(j) in _HYPOTHETIC and self.clauses.unit[j] is None:
-                return True
+                return not self._if_cleft(j)
         return False
+
+    def _if_cleft(self, j: int) -> bool:
+        """As in "If there is anyone she trusts, it is Jon": no supposition."""
+        low = self.clauses.low
+        some = low(j) == "if" and any(low(k) in _SOMEBODY for k in range(j + 1, min(j + 6, len(self.clauses.tokens))))
+        return some and any(
+            low(k) == "," and low(k + 1) in ("it", "that", "then") and low(k + 2) in ("is", "was", "'s", "it", "would")
+            for k in range(j, len(self.clauses.tokens))
+        )
 
     def _verb(self, verb: Verb, flag: str, depth: int) -> Standing:
         if depth > 6:
@@ -139,6 +147,8 @@ class Modality:
             denied = not denied
         if any(self.clauses.low(j) in ("almost", "nearly") for j in range(max(0, verb.start - 1), verb.head)):
             return Standing(False, denied)
+        if self._negated_after(verb):
+            denied = not denied
         if not self._modal_ok(verb, flag):
             return Standing(False, denied)
         if (
@@ -151,6 +161,26 @@ class Modality:
             return Standing(False, denied)
         outer = self._outer(verb, depth)
         return Standing(outer.real, denied != outer.denied)
+
+    def _negated_after(self, verb: Verb) -> bool:
+        """As in "hates him no longer", "trusts her no more"; or as in "It is not Jon whom she loves"."""
+        low, tokens = self.clauses.low, self.clauses.tokens
+        for j in range(verb.end, len(tokens)):
+            unit = self.clauses.unit[j]
+            if tokens[j].is_mark or (isinstance(unit, Verb) and unit.finite):
+                break
+            if low(j) in ("no-longer", "nomore") and low(j - 1) != "and" and (j + 1 >= len(tokens) or low(j + 1) in _CLAUSE_ENDS):
+                return True
+        return self._cleft_denied(verb)
+
+    def _cleft_denied(self, verb: Verb) -> bool:
+        at, _ = self.clauses.opener(verb)
+        if self.clauses.low(at) not in ("who", "whom", "that", "which"):
+            return False
+        named = self.clauses.unit[at - 1] if at else None
+        above = self.clauses.unit[named.first - 1] if isinstance(named, Chunk) and named.first else None
+        it = isinstance(above, Verb) and any(chunk.pronoun == "it" for chunk in (*above.subject, *above.inverted))
+        return it and isinstance(above, Verb) and above.lemma == "be" and above.negations % 2 == 1
 
     def _neither(self, verb: Verb) -> bool:
         """As in "Neither A nor B fears": a negation shared by the list."""
@@ -171,6 +201,7 @@ class Modality:
         return (
             not verb.negations
             and bool(front)
+            and not (front[0] == "not" and front[1:2] in (["until"], ["till"], ["before"]))
             and (front[0] in ("not", "never", "nowhere", "hardly", "nomore") or "no" in front)
         )
 
@@ -194,20 +225,7 @@ class Modality:
     def _for_life(self, verb: Verb) -> bool:
         """As in "will be in her debt as long as he lives"."""
         rest = " ".join(self.clauses.low(j) for j in range(verb.head, len(self.clauses.tokens)))
-        return any(
-            mark in rest
-            for mark in (
-                "as long as",
-                "until his",
-                "until her",
-                "dying day",
-                "for life",
-                "rest of",
-                "for ever",
-                "till his",
-                "till her",
-            )
-        )
+        return any(mark in rest for mark in lists.LIFELONG)
 
     def _outer(self, verb: Verb, depth: int) -> Standing:
         """What the words around the clause make of it."""
@@ -228,31 +246,7 @@ class Modality:
         """As in "the lie that", "no truth to the claim that", "it is false that"."""
         low = self.clauses.low
         nearby = {low(j) for j in range(max(0, at - 6), at)}
-        if nearby & {
-            "claim",
-            "claims",
-            "lie",
-            "idea",
-            "notion",
-            "theory",
-            "hope",
-            "wish",
-            "suspicion",
-            "belief",
-            "rumour",
-            "false",
-            "untrue",
-            "possible",
-            "likely",
-            "accusation",
-            "suggestion",
-            "assumption",
-            "possibility",
-            "unlikely",
-            "doubtful",
-            "fear",
-            "impression",
-        }:
+        if nearby & lists.DOUBTED:
             return True
         return bool(nearby & {"not", "never", "hardly", "no"}) and bool(
             nearby & {"true", "case", "mean", "truth", "evidence", "proof", "sign", "chance"}
@@ -291,7 +285,7 @@ class Modality:
             if j < 0 or low(j) in _STRONG or low(j) == ",":
                 return False
             if low(j) in _HYPOTHETIC and not isinstance(self.clauses.unit[j], Chunk):
-                return low(j - 1) != "even" or low(j) != "if"
+                return (low(j - 1) != "even" or low(j) != "if") and not self._if_cleft(j)
             if low(j) in ("but", "that", "because", "though", "although", "while") and j != at:
                 return False
             j -= 1
@@ -311,25 +305,13 @@ class Modality:
             return self._after_be(verb, above, outer)
         if above.lemma in lists.FACTIVE | lists.DENYING and above.lemma != "deny":
             return outer
-        if above.lemma in ("help", "find"):
+        if above.lemma in ("help", "find") or (above.lemma == "let" and verb.passive):
             return outer
         return Standing(False, False)
 
     def _after_be(self, verb: Verb, above: Verb, outer: Standing) -> Standing:
         between = {self.clauses.low(j) for j in range(above.start, verb.start)}
-        if between & {
-            "true",
-            "clear",
-            "plain",
-            "obvious",
-            "no",
-            "secret",
-            "certain",
-            "evident",
-            "fact",
-            "well",
-            "known",
-        }:
+        if between & lists.PLAIN_TRUTH:
             return Standing(outer.real and not (outer.denied and "secret" not in between), False)
         return outer
 

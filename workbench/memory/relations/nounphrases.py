@@ -165,6 +165,8 @@ class NounPhrases:
                     noun in words.DETERMINERS
                     or noun in _NO_NAME_AFTER
                     or "only" in self._lows(i, j)
+                    or det in ("no", "any", "every")
+                    or (noun in nouns.SINGULAR and noun != "kin" and self.low(j + 1) not in ("and", ",", "&", "or"))
                     or self.low(i - 1) == "whose"
                 ):
                     break

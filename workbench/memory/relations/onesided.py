@@ -56,6 +56,12 @@ class OneSided:
             j -= 1
             jump = self.clauses.over_parenthesis(j) if low(j) == "," else None
             j = j if jump is None else jump
+        elif low(j) == "," and chunk.det in ("a", "an", "the"):
+            jump = self.clauses.over_parenthesis(j)
+            side = self.clauses.unit[jump] if jump is not None and jump >= 0 else None
+            inner = self.clauses.chunk_at(jump + 2) if jump is not None else None
+            if isinstance(side, Chunk) and side.names and inner is not None and not inner.names:
+                j = side.end - 1
         while j >= 0 and self.clauses.unit[j] is None and low(j) in _BETWEEN:
             j -= 1
         return (self.clauses.unit[j] if j >= 0 else None), linked

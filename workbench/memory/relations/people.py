@@ -91,9 +91,11 @@ class People:
 
     def likely(self, word: str, entity: int) -> float:
         """A guess from the ending of an unknown name: -a is mostly a woman, -o and -us mostly a man."""
-        name = next((piece for piece in self.names[entity].split() if piece.lower().strip(".") not in TITLES), "")
-        if entity in self.sex or not name:
-            return 0.0
+        pieces = self.names[entity].split()
+        given = [piece for piece in pieces if piece.lower().strip(".") not in TITLES]
+        if entity in self.sex or not given or (len(given) == 1 < len(pieces)):
+            return 0.0  # a surname tells nothing
+        name = given[0]
         if name.endswith(_FEMALE_ENDINGS):
             return 3.0 if word in FEMALE else -3.0
         if name.endswith(_MALE_ENDINGS):

@@ -145,6 +145,8 @@ class Reader:
             return True  # "as far as she can throw him"
         if kind == "debt" and any(low(j) in ("nothing", "none", "neither") for j in after[:3]):
             return True
+        if kind == "debt" and low(found.end) == "not":
+            return True  # "owes him not a penny"
         return (standing.denied != template.denies) != found.negative
 
     def _settled(self, verb: Verb) -> bool:

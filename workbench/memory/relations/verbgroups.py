@@ -32,6 +32,8 @@ class VerbGroups(NounPhrases):
     def _step(self, i: int) -> int:
         token = self.tokens[i]
         low = token.low
+        if low == "most" and isinstance(self.unit[i - 1] if i else None, Chunk) and self._verb_form(i + 1):
+            return i + 1
         if token.is_name or low in words.DETERMINERS or low in words.POSSESSIVES or low in words.PRONOUNS:
             if low in ("that", "which", "who", "whose", "what") and self._relative(i):
                 return i + 1
@@ -100,6 +102,8 @@ class VerbGroups(NounPhrases):
         while j >= 0 and tags.is_adverb(self.tokens[j]) and self.unit[j] is None:
             j -= 1
         before = self.unit[j] if j >= 0 else None
+        if "pp" in kinds and self.low(i + 1) in nouns.SINGULAR and (j < 0 or self.low(j) in (",", "—")):
+            return False  # "Sworn allies, A and B …"
         if self.low(i) in nouns.SINGULAR and not (isinstance(before, Chunk) and self._object_follows(i)):
             return False
         if isinstance(before, Chunk):
@@ -126,9 +130,17 @@ class VerbGroups(NounPhrases):
             return "ing" in kinds and not (low == "in" and self.low(i) in ("standing", "keeping"))
         if low in words.RELATIVES or low in ("nor", "neither") or kinds & {"s", "past", "ing", "pp"}:
             return True
-        if i and self._plain_object_follows(i):
+        if i and (self._plain_object_follows(i) or (low == "," and self._plural_resumed(i))):
             return True
         return bool(self.verbs) and self.verbs[-1].kind == "base" and low in ("and", "or", "but", ",", "yet")
+
+    def _plural_resumed(self, i: int) -> bool:
+        """As in "A and B, friends since school, share a room": the verb after an insertion that follows a list."""
+        opening = next((j for j in range(i - 2, 0, -1) if self.low(j) == ","), -1)
+        unit = self.unit[opening - 1] if opening > 0 else None
+        listed = isinstance(unit, Chunk) and bool(unit.names) and self.low(unit.first - 1) == "and"
+        later = any(verb.start >= opening and verb.finite for verb in self.verbs)
+        return listed and not later and self._object_follows(i)
 
     def skip_adverbs(self, i: int) -> int:
         """The first token from `i` on that is no adverb."""

@@ -105,9 +105,9 @@ class VerbReader:
             return False
         filled = self.reader.matcher.slot(verb.end + 1, Match())
         order = [*range(verb.end, len(self.clauses.tokens)), *range(start)]
-        noun = next(
-            (i for i in order if low(i) in nouns.FEELING_NOUNS and low(i - 1) not in ("not", "no", "never")), None
-        )
+        felt = [i for i in order if low(i) in nouns.FEELING_NOUNS]
+        noun = next((i for i in felt if low(i - 1) not in ("not", "no", "never", "neither", "nor")), None)
+        self.reader.claimed.update(felt)
         standing = self.reader.modality.of(verb, verb.head)
         if filled is None or noun is None or not standing.real:
             return False

@@ -47,6 +47,34 @@ TRUE_ADJECTIVES: Final = word_set(
     """
 )
 
+#: Nouns and adjectives whose that-clause nobody vouches for ("the lie that", "the story that").
+DOUBTED: Final = word_set(
+    """
+    claim claims lie lies idea notion theory hope hopes wish suspicion belief rumour rumor false untrue possible
+    likely accusation suggestion assumption possibility unlikely doubtful fear fears impression tale tales story
+    stories report reports gossip charge allegation hypothesis myth legend fiction slander talk insinuation pretence
+    dream delusion illusion prospect risk danger chance prediction prophecy view opinion hint whisper complaint
+    probability likelihood conjecture supposition premise condition threat conviction gospel nonsense
+    """
+)
+#: … and those that make it plain truth ("it is clear that", "it is no secret that").
+PLAIN_TRUTH: Final = word_set("true clear plain obvious no secret certain evident fact well known")
+#: What makes "will" tell of now.
+LIFELONG: Final = (
+    "as long as",
+    "until his",
+    "until her",
+    "dying day",
+    "for life",
+    "rest of",
+    "for ever",
+    "till his",
+    "till her",
+    "to the grave",
+    "to the end",
+    "to the day",
+)
+
 
 def _pattern(name: str) -> re.Pattern[str]:
     lines = [line for line in text_of(name).splitlines() if line and not line.startswith("#")]

@@ -15,6 +15,7 @@ FEELING_NOUNS: Final = {noun: kind for kind, text in rows("feeling_nouns.txt") f
 #: Feeling nouns that name a bond both ways when no holder is given ("the alliance between A and B").
 MUTUAL_FEELINGS: Final = word_set(
     """
+    feud vendetta coalition league companionship fellowship marriage rancour aversion
     alliance pact rivalry competition friendship amity kinship camaraderie comradeship enmity animosity hatred
     distrust mistrust trust love respect affection hostility antipathy loathing suspicion contempt admiration
     """
@@ -86,8 +87,8 @@ FELT: Final = {
     **dict.fromkeys(word_list("respected admired revered esteemed"), "respect"),
 }
 #: Feeling nouns that name one bond of two ("their rivalry", "the marriage of A and B").
-SHARED: Final = frozenset(
-    {"rivalry", "friendship", "alliance", "pact", "marriage", "wedding", "kinship", "enmity", "animosity"}
+SHARED: Final = word_set(
+    "rivalry friendship alliance pact marriage wedding kinship enmity animosity feud vendetta camaraderie"
 )
 
 

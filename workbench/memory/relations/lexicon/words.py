@@ -115,6 +115,27 @@ COMMON_VERBS: Final = word_set(
     pledge plot predict press quiz raid resemble restore seal seat serve shadow share shield sidestep
     spar sponsor square staff stitch swell tailor teach tidy tour trap tutor vanish vex wed welcome work
     yield hurry hail mumble boom resent prefer tolerate finance fund loan nurse owe cancel wound loathe
+    outdo outshine upstage outsell surpass eclipse contradict defy disobey amuse bore puzzle annoy irritate please
+    upset infuriate enrage embarrass baffle bewilder confuse console soothe distract excite fascinate impress
+    intrigue offend outrage startle stun torment weary humiliate amble dash drift hasten hobble plod trudge stride
+    stalk slide soar swerve wade separate begrudge congratulate compliment criticise scrutinise contain contribute
+    decorate demonstrate dictate donate endure enlist establish evade exceed expose flourish govern hinder hoist
+    identify install interpret invent invest merge outweigh oversee overlook pardon peer possess postpone preach
+    prevail prosper provide provoke pursue reassure reject rejoice rent reserve resist resolve respond restrain
+    resume retain reunite revise rotate sacrifice salvage scatter scribble slam slaughter smash sprawl squeeze
+    stain subdue suck sustain tangle tempt topple trample transform transport tumble unpack unveil utter venture
+    verify weigh weld wield wilt worsen smile compose inhabit quake resume adapt adjourn admonish assemble astonish
+    attract bequeath bicker breed brood chide clutch collide compete conspire construct conquer crumple cultivate
+    dawdle deceive dedicate deepen deprive detain devise devote devour dine disarm disband discard disguise dispute
+    dominate dwindle elude embark embrace emigrate endanger enforce engage enlarge entertain entrust erase erupt
+    evict exaggerate excuse execute exploit extend extinguish falter flatter flicker gasp glimpse glisten gnaw haul
+    heed hover illuminate imitate impose inflict insert inspire instruct intervene intrude invade invoke irrigate
+    kindle lament liberate linger loiter lurk manoeuvre memorise misjudge nibble nominate nudge occupy omit
+    overcome overtake owe patronise persist pester pierce ponder prod proclaim prosecute prowl quarrel quell
+    rebuke recline reckon reconcile recount redeem reign relent relish renounce repel resemble resent retort
+    retrieve revolve rival rummage scorn scour scrape sever shatter shun skim slay smuggle snatch soften squabble
+    stifle strengthen stray strum summarise suppress surround swallow tackle tighten tremble trick undo
+    unearth unfold unlock uphold vacate wander weaken whittle wither wrestle
     deem dub grumble vouch reckon assume presume insinuate allege assert maintain contend gossip rumour
     """
 )
