@@ -48,6 +48,21 @@ def test_message_by_message_equals_all_at_once():
             assert np.array_equal(index.scores(["w1", "w7"]), _index(documents[:number]).scores(["w1", "w7"]))
 
 
+@pytest.mark.parametrize("sizes", [(3, 200), (200, 3), (70, 130, 1), (0, 64)])
+def test_many_at_once_equal_one_by_one(sizes):
+    draw = np.random.default_rng(5)
+    documents = [[f"t{n}" for n in draw.integers(0, 40, draw.integers(0, 9))] for _ in range(sum(sizes))]
+    together, start = Bm25Index(), 0
+    for size in sizes:
+        together.extend(documents[start : start + size])
+        start += size
+    alone = _index(documents)
+    terms = [f"t{n}" for n in range(41)]
+    assert np.array_equal(together.frequencies(terms), alone.frequencies(terms))
+    assert np.array_equal(together.lengths(), alone.lengths())
+    assert np.array_equal(together.scores(terms), alone.scores(terms))
+
+
 def test_a_document_that_goes_on_equals_one_that_came_whole():
     index = Bm25Index()
     for document in DOCUMENTS:

@@ -46,5 +46,6 @@ class DenseIndex:
 
     def scores(self, query: FloatArray) -> FloatArray:
         """Cosine of every vector with ``query`` (dimensions,): (vectors,) float32."""
-        cosines: FloatArray = self.vectors @ query
+        # not @: BLAS shares a product out among threads; beside an engine's they wait for one another (8 ms, not 1.3)
+        cosines: FloatArray = np.einsum("ij,j->i", self.vectors, query)
         return cosines

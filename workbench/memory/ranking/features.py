@@ -68,6 +68,8 @@ class RankedTranscript(IndexedTranscript):
     def grown(self, first: int) -> None:
         """Index new messages."""
         found = [self._index(message) for message in self.messages[first:]]
+        self.lexical.extend(found)
+        self.by_prefix.extend([prefixes(terms) for terms in found])
         for sitting, places in groupby(range(first, len(self)), self.sittings.__getitem__):
             heard = chain.from_iterable(found[place - first] for place in places)
             if len(self.by_sitting) > sitting:
@@ -76,14 +78,11 @@ class RankedTranscript(IndexedTranscript):
                 self.by_sitting.add(heard)
 
     def _index(self, message: Message) -> list[str]:
-        """Index one message by itself; returns its terms."""
+        """Note who said a message and the facts about it; returns its terms."""
         said = words(message.content)
-        found = terms_of(said)
-        self.lexical.add(found)
-        self.by_prefix.add(prefixes(found))
         self.speakers.add(message)
         self.facts.append(facts(message.content, said))
-        return found
+        return terms_of(said)
 
     def fact_table(self) -> FloatArray:
         """Facts about every message: (messages, facts) float32."""

@@ -42,8 +42,8 @@ class IndexedTranscript(Transcript):
 
     def grown(self, first: int) -> None:
         """Index the words of new messages."""
+        self.lexical.extend([terms(message.content) for message in self.messages[first:]])
         for message in self.messages[first:]:
-            self.lexical.add(terms(message.content))
             self.speakers.add(message)
 
     def unembedded(self, most: int) -> list[str]:

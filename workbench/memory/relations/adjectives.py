@@ -121,4 +121,6 @@ class AdjectiveReader:
             if verb.end <= j + 1 and verb.subject:
                 be = verb.lemma in _BE_LIKE or verb.passive
                 return (verb if be and self.clauses.low(j) != "," else None), verb.subject
-        return None, [] if any(verb.finite and verb.end <= i for verb in self.clauses.verbs) else main_subject(self.clauses, i)
+        return None, [] if any(verb.finite and verb.end <= i for verb in self.clauses.verbs) else main_subject(
+            self.clauses, i
+        )

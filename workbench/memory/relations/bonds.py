@@ -16,6 +16,7 @@ from workbench.memory.relations.reading import Reader, refs_of
 
 _CHILDREN: Final = frozenset({"son", "daughter", "child", "grandson", "granddaughter", "grandchild", "twin"})
 _BY_ADJECTIVE: Final = {"rival": "rivalry", "allied": "alliance"}
+_BREAKING: Final = frozenset({"break", "disown", "forsake", "renounce", "divorce"})
 _NOT_NOW: Final = frozenset({"once", "formerly", "previously", "not", "never", "no-longer"})
 
 
@@ -35,7 +36,7 @@ class BondReader:
             self._felt(chunk)
             self._modified(chunk)
             noun = self._bond(chunk)
-            if noun and not self.one_sided.read(chunk, noun):
+            if noun and not (chunk.possessive and not chunk.names) and not self.one_sided.read(chunk, noun):
                 self._chunk(chunk, noun)
 
     def _words(self, chunk: Chunk) -> list[tuple[int, str]]:
@@ -85,15 +86,27 @@ class BondReader:
         if not owners and said.verb is not None and said.verb.lemma in HOLDING and not said.verb.passive:
             owners = refs_of(said.verb.subject)
         standing = self._standing(chunk, said)
+        if said.beside and self._broken(chunk):
+            return
         if standing.real and standing.denied == (chunk.det in ("no", "neither")):
             self._emit(chunk, owners, holders, noun)
 
     def _standing(self, chunk: Chunk, said: Said) -> Standing:
         if said.verb is not None and not said.beside:
-            return self.reader.modality.of(said.verb, chunk.noun_at)
+            standing = self.reader.modality.of(said.verb, chunk.noun_at)
+            contrasted = self.reader.modality.contrasted(said.verb, chunk.first)
+            return Standing(standing.real, standing.denied and not contrasted)
         if self._not_now(chunk):
             return Standing(False, False)
         return self.reader.modality.of(None, chunk.first)
+
+    def _broken(self, chunk: Chunk) -> bool:
+        """As in "has broken with his old ally Jon", "is divorced from her husband Karl"."""
+        above = self.reader.verb_over(chunk)
+        if above is None or above.negations or above.modal or self.reader.verb_of(chunk) is not None:
+            return False
+        near = all(not self.clauses.tokens[j].is_mark for j in range(above.end, chunk.first))
+        return near and above.lemma in _BREAKING and above.end <= chunk.first <= above.end + 2
 
     def _emit(self, chunk: Chunk, owners: list[int], holders: list[int], noun: str) -> None:
         evidence, edges = self.reader.evidence(chunk.start), self.reader.edges

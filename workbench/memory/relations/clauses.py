@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from workbench.memory.relations import tags
-from workbench.memory.relations.fronted import main_subject
+from workbench.memory.relations.fronted import fronted_object, main_subject, resume
 from workbench.memory.relations.lexicon import word_set, words
 from workbench.memory.relations.phrases import Chunk, Verb
 from workbench.memory.relations.templates import predicatives
@@ -33,7 +33,6 @@ _QUALITIES: Final = word_set(
 )
 #: Verbs with a person between them and their that-clause.
 _TELLING: Final = word_set("tell assure inform warn remind convince persuade promise show strike")
-_FRONTING: Final = frozenset({"for", "to", "towards", "toward", "in", "on", "upon", "with", "against", "of"})
 _STRONG: Final = frozenset({";", ":", "—", "(", ")"})
 _MAX_STEPS: Final = 24
 
@@ -44,6 +43,7 @@ class Clauses(VerbGroups):
     def __init__(self, tokens: Sequence[Token]) -> None:
         super().__init__(tokens)
         for number, verb in enumerate(self.verbs):
+            resume(self, verb, number)
             verb.governor = self._governor(verb, number)
             if verb.infinitive and self.low(verb.start - 1) in ("not", "never"):
                 verb.negations += 1
@@ -297,12 +297,10 @@ class Clauses(VerbGroups):
         after = head.end + (2 if following == "," else 1)
         joined = following in _JOINERS or (following == "," and self.low(head.end + 1) in _JOINERS)
         chunk = self.chunk_at(after)
-        return (
-            joined
-            and chunk is not None
-            and not self.begins_clause(self.head_of(chunk))
-            and not (head.noun_at >= 0 and not head.names)
-        )
+        if not joined or chunk is None or self.begins_clause(self.head_of(chunk)):
+            return False
+        last = self.head_of(chunk)
+        return bool(last.names and self.low(last.end) in ("", ";")) or head.noun_at < 0 or bool(head.names)
 
     def begins_clause(self, chunk: Chunk) -> bool:
         """Whether a finite verb follows the phrase: it is a subject, not part of the list before."""
@@ -331,7 +329,7 @@ class Clauses(VerbGroups):
             ends = [self.low(j - 1), self.low(antecedent[0].first - 1) if antecedent and low == "that" else ""]
             return antecedent, next((word for word in ends if word in words.PREPOSITIONS), "")
         unit = self.unit[j] if j >= 0 else None
-        fronted = self._fronted_object(j)
+        fronted = fronted_object(self, j)
         if fronted is not None:
             return fronted
         if low == "," and j > 0 and isinstance(self.unit[j - 1], Chunk) and self.unit[j - 1].names:  # type: ignore[union-attr]
@@ -344,18 +342,6 @@ class Clauses(VerbGroups):
             outer = self.unit[before - 1] if before > 0 and self.low(before) in words.PREPOSITIONS else None
             return [outer if isinstance(outer, Chunk) and not unit.names else unit], ""
         return [], ""
-
-    def _fronted_object(self, j: int) -> tuple[list[Chunk], str] | None:
-        """As in "For Jon she feels nothing but contempt", "To him, Mira owes her life"; `j` is before the subject."""
-        unit = self.unit[j - 1] if self.low(j) == "," and j > 0 else self.unit[j] if j >= 0 else None
-        if not isinstance(unit, Chunk) or unit.possessive or not unit.first:
-            return None
-        chain = self.chain_left(unit, None)
-        at = chain[0].first - 1
-        opens = at == 0 or self.low(at - 1) in (",", ";", ":", "—", "and", "but")
-        if not opens or self.unit[at] is not None or self.low(at) not in _FRONTING or not chain[0].first:
-            return None
-        return chain, self.low(at)
 
     def _list_start(self, verb: Verb) -> int:
         own = [chunk for chunk in verb.subject if chunk.end <= verb.start]
@@ -386,6 +372,9 @@ class Clauses(VerbGroups):
 
     def opener(self, verb: Verb) -> tuple[int, Verb | None]:
         """The token before the clause of `verb` begins and, when a verb stands there, that verb ("knows (that) he")."""
+        relative = self._before(verb.start)
+        if self.low(relative) in ("who", "which") and any(chunk.names for chunk in verb.subject):
+            return relative, None  # what is told beside a name is told by the narrator
         i = self._list_start(verb) if not verb.inverted else verb.start
         i -= 1
         while (

@@ -199,6 +199,8 @@ class Discourse:
         if word in _SELF:
             verb = next((v for v in reversed(clauses.verbs) if v.head < chunk.start), None)
             return tuple(e for subject in (verb.subject if verb else ()) for e in subject.refs)
+        if chunk.pronoun == "both" and not is_subject and not self.lists:
+            return ()  # two things rather than two people met apart
         if word in _PLURAL:
             return self._several(barred, word, clauses)
         if word in ("it", "its") or word in MALE or word in FEMALE or word == "one":

@@ -18,6 +18,7 @@ from workbench.memory.relations.clauses import Clauses
 from workbench.memory.relations.discourse import Discourse
 from workbench.memory.relations.edges import Edges
 from workbench.memory.relations.feelings import FeelingReader
+from workbench.memory.relations.lexicon import modality_words as lists
 from workbench.memory.relations.links import link
 from workbench.memory.relations.mentions import find_mentions
 from workbench.memory.relations.modality import Modality
@@ -86,7 +87,9 @@ class _Note:
         link(clauses)
         start, end = sentence.tokens[0].start, sentence.tokens[-1].end
         text = self.text[start:end]
-        modality = Modality(clauses, text, sentence.end == "?")
+        rest = self.text[end : end + 40].lstrip(' .!?"')
+        then = sentence.quote is None and lists.NOW_OTHERWISE.match("; " + rest) is not None
+        modality = Modality(clauses, text, sentence.end == "?", then=then)
         edges = Edges() if sentence.quote is not None else self.edges
         reader = Reader(clauses, modality, edges, text, self.text, self.told)
         for part in (VerbReader, AdjectiveReader, FeelingReader, BondReader, AnswerReader):

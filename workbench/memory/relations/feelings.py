@@ -9,10 +9,11 @@ from typing import Final
 
 from workbench.memory.relations.fronted import main_subject, whole_list
 from workbench.memory.relations.lexicon import nouns, word_set, words
+from workbench.memory.relations.lexicon.modality_words import DOUBTED
 from workbench.memory.relations.matching import Match
 from workbench.memory.relations.modality import Standing
 from workbench.memory.relations.phrases import Chunk, Verb
-from workbench.memory.relations.reading import PAYING, Reader, refs_of
+from workbench.memory.relations.reading import PAYING, Reader, ends, refs_of
 
 _BINDING: Final = word_set("bind unite join link tie connect exist hold divide separate yoke")
 #: Verbs by which a feeling moves the one who has it ("fear of Karl keeps her awake").
@@ -22,8 +23,21 @@ _MOVING: Final = word_set(
     paralyse blind eat sustain warm possess rule guide colour send turn compel prevent stop wake let
     """
 )
-_GONE: Final = word_set(
-    "dead over gone past spent lost history finished extinct ended broken shattered no-more nomore shaken misplaced"
+#: Nouns whose object is not there, or there no more.
+_SPOKEN_OF: Final = word_set(
+    """
+    talk talks offer offers promise proposal plan plans end loss death lack collapse breakdown absence negotiations
+    discussion discussions song songs ballad book novel poem essay play question debate dreams thoughts
+    show semblance pretence appearance mask memory memories ruins ashes remains want attempt attempts
+    obstacle alternative substitute excuse
+    """
+)
+#: What makes an end of a bond that is its object ("settled their feud").
+_SETTLING: Final = word_set(
+    """
+    settle resolve mend heal annul terminate reject refuse propose seek discuss suggest oppose prevent forbid avoid
+    debate consider plan want wish imagine fear lay
+    """
 )
 #: Prepositions that make a feeling the motive of a deed.
 _MOTIVE: Final = frozenset({"from", "through"})
@@ -46,6 +60,8 @@ class FeelingReader:
     def _feeling(self, chunk: Chunk, kind: str) -> None:
         low = self.clauses.low
         over = self.reader.verb_of(chunk)
+        if self._spoken_of(chunk):
+            return
         between = next((j for j in range(len(self.clauses.tokens)) if low(j) == "between"), -1)
         if chunk.owner is None and between >= 0:
             self._between(chunk, between + 1, kind)
@@ -59,6 +75,11 @@ class FeelingReader:
             self._joining(chunk, kind)
         else:
             self._moving(chunk, over, kind)
+
+    def _spoken_of(self, chunk: Chunk) -> bool:
+        """As in "talks of an alliance", "an offer of friendship", "the end of the feud"."""
+        linked = self.clauses.low(chunk.first - 1) in ("of", "for", "about", "on", "to")
+        return linked and self.clauses.low(chunk.first - 2) in _SPOKEN_OF | DOUBTED
 
     def _joining(self, chunk: Chunk, kind: str) -> None:
         """As in "A friendship as old as the town joins A and B"."""
@@ -78,7 +99,9 @@ class FeelingReader:
         if over is not None and over.lemma in _MOVING and not self.clauses.verbs.index(over):
             held = next((c for c in self.clauses.chunks if c.first >= over.end and (c.refs or c.pronoun)), None)
             self._moved(chunk, kind, [held] if held is not None else [], filled[0], over)
-        elif low(chunk.first - 1) in ("of", "from") and low(chunk.first - 2) == "out" or low(chunk.first - 1) in _MOTIVE:
+        elif (low(chunk.first - 1) in ("of", "from") and low(chunk.first - 2) == "out") or low(
+            chunk.first - 1
+        ) in _MOTIVE:
             back = self.reader.verb_over(chunk)
             holder = back.subject if back is not None else main_subject(self.clauses, chunk.end)
             if low(chunk.first - 3) != "not":
@@ -117,19 +140,15 @@ class FeelingReader:
         verb = self.reader.verb_of(chunk) or self.reader.verb_over(chunk)
         if verb is None:
             return self.reader.modality.of(verb, chunk.noun_at)
-        ended = self._ends(verb) or (kind == "debt" and verb.lemma in PAYING)
-        standing = self.reader.modality.of(verb, chunk.noun_at, "can" if ended and verb.modal in ("can", "could") else "")
+        ended = ends(self.clauses, verb) or (kind == "debt" and verb.lemma in PAYING)
+        standing = self.reader.modality.of(
+            verb, chunk.noun_at, "can" if ended and verb.modal in ("can", "could") else ""
+        )
         if ended and verb.modal and not standing.denied:
             return Standing(False, False)
         if chunk in verb.subject and (ended or verb.lemma != "be"):
             return Standing(standing.real, ended and not standing.denied)
         return Standing(standing.real, standing.denied != ended)
-
-    def _ends(self, verb: Verb) -> bool:
-        if verb.lemma in words.ENDING or (verb.lemma == "go" and verb.passive):
-            return True
-        after = range(verb.end, min(verb.end + 4, len(self.clauses.tokens)))
-        return verb.lemma in ("be", "lie") and any(self.clauses.low(j) in _GONE for j in after)
 
     def _shared(self, chunk: Chunk, over: Verb | None, kind: str) -> bool:
         """As in "Their rivalry …", "the marriage of A and B", "…, a friendship that has lasted"."""
@@ -147,9 +166,17 @@ class FeelingReader:
         if len(members) < 2:
             return False
         standing = self.reader.modality.of(verb, chunk.noun_at)
-        if standing.real and not (verb is not None and self._ends(verb)):
+        if standing.real and not (verb is not None and ends(self.clauses, verb)) and not self._settled(chunk):
             self.reader.edges.add(members, members, kind, self.reader.evidence(chunk.start))
         return True
+
+    def _settled(self, chunk: Chunk) -> bool:
+        """As in "settled their feud", "proposes an alliance between A and B": its verb unmakes it or only plans it."""
+        verb = self.reader.verb_over(chunk)
+        if verb is None or self.reader.verb_of(chunk) is not None:
+            return False
+        near = all(self.clauses.low(j) not in (",", ";", ":") for j in range(verb.end, chunk.first))
+        return near and (verb.lemma in _SETTLING or verb.lemma in words.ENDING)
 
     def _between(self, chunk: Chunk, i: int, kind: str) -> None:
         first = self.clauses.chunk_at(i)
@@ -157,8 +184,9 @@ class FeelingReader:
             return
         members = self._members(self.clauses.head_of(first))
         verb = self.reader.verb_of(chunk) or self.reader.verb_over(chunk)
-        standing = self.reader.modality.of(verb, chunk.noun_at)
-        ended = verb is not None and verb.lemma in words.ENDING
+        beside = verb is not None and self.clauses.low(verb.start - 1) in ("that", "which")
+        standing = self.reader.modality.of(None if beside else verb, chunk.noun_at)
+        ended = verb is not None and (ends(self.clauses, verb) or self._settled(chunk))
         low = self.clauses.low
         none = chunk.det == "no" or any(
             low(j) in ("no", "little", "ended") for j in range(max(0, chunk.noun_at - 3), chunk.noun_at)

@@ -105,6 +105,8 @@ class Holders:
         clauses = self.clauses
         led = chunk.first == 1 and clauses.low(0) in ("though", "although", "while", "being")
         led = led or (chunk.first == 1 and clauses.low(0) == "as" and clauses.low(chunk.end) == "," and not owned)
+        if led and chunk.noun == "children":
+            return None
         if (chunk.first and not led) or (owned and clauses.low(chunk.end) != "of"):
             return None
         comma = next((k for k in range(chunk.end, len(clauses.tokens)) if clauses.low(k) == ","), len(clauses.tokens))

@@ -20,6 +20,7 @@ _MAX_GAP: Final = 8
 _MAX_MODIFIERS: Final = 6
 _EXCEPT: Final = frozenset({"but", "except", "save", "than", "besides"})
 _QUANTIFIERS: Final = frozenset({"both", "either", "neither", "only", "even", "just", "all", "especially", "not-only"})
+_ABOVE_ALL: Final = frozenset({"especially", "particularly", "including", "notably", "chiefly"})
 _INSERTED: Final = frozenset({"in", "of", "for", "with", "after", "at", "to", "against", "despite", "like", "as", "by"})
 
 Rest = Sequence[frozenset[str] | str]
@@ -138,7 +139,7 @@ class Matcher:
         return self._walk(rest, n + 1, i, found, gap) if stranded else None
 
     def _noun_gap(self, element: frozenset[str] | str, found: Match, gap: Gap) -> bool:
-        """As in "the respect she has for Jon", "the oath he swore to her": the noun before the clause is the literal."""
+        """As in "the respect she has for Jon": the noun before the clause is the literal."""
         noun = gap.chunks[0].noun if len(gap.chunks) == 1 and not gap.chunks[0].names else ""
         if not noun or gap.chunks[0].det == "no":
             return False
@@ -166,6 +167,9 @@ class Matcher:
         filled, last = self.slot(i, found), n == len(rest) - 1
         after_gap = n > 0 and rest[n - 1] == "..."
         thing = bool(gap.chunks) and not gap.preposition and not any(c.refs or c.pronoun for c in gap.chunks)
+        thing = thing or (
+            self.clauses.low(0) == "that" and self.clauses.verbs[0].head < i <= self.clauses.verbs[0].end + 1
+        )
         if filled is not None and last and not after_gap and self._is_subject(filled) and not thing:
             filled = None
         if filled is not None and any(chunk.refs or chunk.pronoun == "each-other" for chunk in filled[0]):
@@ -195,6 +199,42 @@ class Matcher:
     def slot(self, i: int, found: Match) -> tuple[list[Chunk], int] | None:
         """The list of phrases at token `i`, past adverbs and quantifiers, and the token after it."""
         low = self.clauses.low
+        i, negative = self._lead(i, found)
+        chunk = self.clauses.chunk_at(i)
+        if chunk is None:
+            return None
+        head = self.clauses.head_of(chunk)
+        chain = self.clauses.chain_right(head)
+        if found.type in ("fear", "hate") and not head.refs and head.noun in nouns.TRACES:
+            refs = traced(self.clauses, head)
+            if refs:
+                return [replace(head, refs=refs)], chain[-1].end
+        if head.det == "neither" or head.pronoun == "neither" or head.det == "no" or low(head.start - 1) == "neither":
+            negative = True
+        found.negative = found.negative or negative
+        chain = self._apposed(chain)
+        if not any(chunk.refs or chunk.pronoun for chunk in chain):
+            chain = [*chain, *self._singled_out(chain[-1].end)]
+        return chain, chain[-1].end
+
+    def _singled_out(self, i: int) -> list[Chunk]:
+        """As in "fears the whole crew, and Jon most of all", "… all bankers, especially Jon"."""
+        low = self.clauses.low
+        for j in range(i, min(i + 10, len(self.tokens))):
+            if isinstance(self.clauses.unit[j], Verb) or low(j) in (";", ":"):
+                break
+            chunk = self.clauses.chunk_at(j)
+            if chunk is None or not self.clauses.head_of(chunk).names:
+                continue
+            head = self.clauses.head_of(chunk)
+            before, after = low(j - 1), low(head.end)
+            if before in _ABOVE_ALL or (before in ("and", ",") and after in ("most", "above", "included")):
+                return [head]
+        return []
+
+    def _lead(self, i: int, found: Match) -> tuple[int, bool]:
+        """Past what may stand before the phrases of a slot; whether it denies them."""
+        low = self.clauses.low
         negative = False
         for _ in range(_MAX_MODIFIERS):
             if low(i) in ("neither", "no-one") and self.clauses.chunk_at(i + 1) is not None:
@@ -223,19 +263,7 @@ class Matcher:
                 i = self._insertion(i) or i
             else:
                 break
-        chunk = self.clauses.chunk_at(i)
-        if chunk is None:
-            return None
-        head = self.clauses.head_of(chunk)
-        chain = self.clauses.chain_right(head)
-        if found.type in ("fear", "hate") and not head.refs and head.noun in nouns.TRACES:
-            refs = traced(self.clauses, head)
-            if refs:
-                return [replace(head, refs=refs)], chain[-1].end
-        if head.det == "neither" or head.pronoun == "neither" or head.det == "no" or low(head.start - 1) == "neither":
-            negative = True
-        found.negative = found.negative or negative
-        return self._apposed(chain), chain[-1].end
+        return i, negative
 
     def _exception(self, i: int) -> int | None:
         """As in "no one but Karl": the token of the exception."""
@@ -267,7 +295,9 @@ class Matcher:
 
     def _insertion(self, i: int) -> int | None:
         """As in "distrusts, in this order, Jon and …": the token after the insertion that begins at comma `i`."""
-        if self.clauses.low(i + 1) not in _INSERTED and not tags.is_adverb(self.tokens[min(i + 1, len(self.tokens) - 1)]):
+        if self.clauses.low(i + 1) not in _INSERTED and not tags.is_adverb(
+            self.tokens[min(i + 1, len(self.tokens) - 1)]
+        ):
             return None
         for j in range(i + 1, min(i + 8, len(self.tokens) - 1)):
             if self.clauses.low(j) == ",":

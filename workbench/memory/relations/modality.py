@@ -11,14 +11,16 @@ from typing import Final
 
 from workbench.memory.relations.clauses import Clauses
 from workbench.memory.relations.lexicon import modality_words as lists
-from workbench.memory.relations.lexicon import words
+from workbench.memory.relations.lexicon import word_set, words
 from workbench.memory.relations.phrases import Chunk, Verb
 
-_HYPOTHETIC: Final = frozenset(
-    "if unless lest whether as-if suppose supposing imagine assuming provided should were".split()
-)
+_HYPOTHETIC: Final = word_set("if unless lest whether as-if suppose supposing imagine assuming provided should were")
 _STRONG: Final = frozenset({";", "—", ":"})
 _SOMEBODY: Final = frozenset({"there", "anyone", "anybody", "someone", "somebody", "one"})
+#: As in "Not a day goes by that she doesn't curse his name".
+_EVERY_DAY: Final = re.compile(
+    r"\b(?:not|never) (?:a|one|an) (?:\w+ )?(?:day|night|week|hour|evening|morning)\b", re.IGNORECASE
+)
 _CLAUSE_ENDS: Final = frozenset({"", ",", ";", ":", "—", ")", "and", "but", "now", "since", "after", "because", "for"})
 _NOBODY: Final = frozenset({"nobody", "nothing", "none", "neither", "no"})
 
@@ -34,8 +36,9 @@ class Standing:
 class Modality:
     """Judges the verbs of one sentence."""
 
-    def __init__(self, clauses: Clauses, text: str, question: bool) -> None:
+    def __init__(self, clauses: Clauses, text: str, question: bool, *, then: bool = False) -> None:
         self.clauses = clauses
+        self.then = then
         self.text = text
         self.offset = clauses.tokens[0].start if clauses.tokens else 0
         self.question = question
@@ -102,13 +105,31 @@ class Modality:
         if verb.perfect == "had" or (finite == "had" and verb.lemma == "be"):
             since = any(low(j) in ("since", "now", "still") for j in range(len(self.clauses.tokens)))
             return not (since or (change and not self._in_scope(self.past, i, after=True)) or verb.negations)
-        if not past or change or verb.negations:
+        ended = verb.governor is not None and verb.governor.lemma in lists.DENYING
+        if not past or change or verb.negations or ended or verb.lemma in ("stop", "cease", "quit", "lose"):
             return False
+        if self._now_otherwise(verb, i):
+            return True
         opening = [span for span in self.ending if self._opens(span, verb)]
         if self._in_scope(opening, i):
             return True
         later = [span for span in self.ending if span[0] > self._char(i)]
         return self._in_scope(self.past, i, after=True) or self._in_scope(later, i, after=True)
+
+    def _now_otherwise(self, verb: Verb, i: int) -> bool:
+        """As in "Jon was her ally; today they are rivals"."""
+        if verb.lemma != "be" or verb.perfect:
+            return False
+        return self.then or lists.NOW_OTHERWISE.search(self.text, self._char(i)) is not None
+
+    def contrasted(self, verb: Verb | None, i: int) -> bool:
+        """As in "is not her ally but her rival": whether a "but" takes token `i` out of the negation of `verb`."""
+        if verb is None or not verb.negations:
+            return False
+        between = range(verb.end, i)
+        return any(self.clauses.low(j) == "but" for j in between) and not any(
+            isinstance(unit := self.clauses.unit[j], Verb) and unit.finite for j in between
+        )
 
     def _opens(self, span: tuple[int, int], verb: Verb) -> bool:
         """As in "Until the flood he was her vassal": the clause of `verb` comes after, a phrase or a clause between."""
@@ -139,6 +160,8 @@ class Modality:
         if depth > 6:
             return Standing(False, False)
         denied = bool(verb.negations % 2) and flag not in ("cannot", "wouldnot", "not", "never")
+        if verb.negations and _EVERY_DAY.search(self.text[: self._char(verb.start)]):
+            denied = False
         if verb.subject and not verb.inverted and self._neither(verb):
             denied = not denied
         if self.clauses.low(verb.start - 1) == "nor" or (verb.inverted and self._negative_front(verb)):
@@ -169,7 +192,11 @@ class Modality:
             unit = self.clauses.unit[j]
             if tokens[j].is_mark or (isinstance(unit, Verb) and unit.finite):
                 break
-            if low(j) in ("no-longer", "nomore") and low(j - 1) != "and" and (j + 1 >= len(tokens) or low(j + 1) in _CLAUSE_ENDS):
+            if (
+                low(j) in ("no-longer", "nomore")
+                and low(j - 1) != "and"
+                and (j + 1 >= len(tokens) or low(j + 1) in _CLAUSE_ENDS)
+            ):
                 return True
         return self._cleft_denied(verb)
 
@@ -240,7 +267,16 @@ class Modality:
             return self._coordinate(verb, depth)
         if self.clauses.low(at) == "that" and above is None and self._that_clause_denied(at):
             return Standing(False, False)
+        if at == 0 and self.clauses.low(at) == "that":
+            return Standing(self._plain_truth(verb), False)
         return Standing(True, False)
+
+    def _plain_truth(self, verb: Verb) -> bool:
+        """As in "That she loves him is no secret"."""
+        later = next((other for other in self.clauses.verbs if other.start >= verb.end and other.lemma == "be"), None)
+        if later is None or later.negations:
+            return False
+        return any(self.clauses.low(j) in lists.PLAIN_TRUTH - {"no"} for j in range(later.end, later.end + 4))
 
     def _that_clause_denied(self, at: int) -> bool:
         """As in "the lie that", "no truth to the claim that", "it is false that"."""
@@ -295,6 +331,8 @@ class Modality:
         """A clause that is the object of `above` ("knows that", "claims", "told her that")."""
         outer = self._verb(above, "", depth + 1)
         low = self.clauses.low
+        if above.kind == "past" and low(above.start - 1) == "once":
+            return Standing(False, False)
         if any(low(j) in ("whether", "if") for j in range(above.end, verb.start)):
             return Standing(False, False)
         if above.lemma in lists.SAYING | {"reckon", "feel"} and self._same_person(verb, above):

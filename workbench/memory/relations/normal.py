@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from workbench.memory.relations.lexicon import rows
+from workbench.memory.relations.lexicon import rows, word_set
 from workbench.memory.relations.mentions import Mention
 from workbench.memory.relations.tokens import Token
 
@@ -21,6 +21,7 @@ _IDIOMS: Final = {idiom.strip(): word for word, text in rows("idioms.txt") for i
 _IDIOM: Final = re.compile(
     r"\b(?:" + "|".join(f"(?i:{idiom[0]}){idiom[1:]}" for idiom in sorted(_IDIOMS, key=len, reverse=True)) + r")\b"
 )
+_DATING: Final = word_set("in last this next every early late since until of by mid")
 _PAIRS: Final = {tuple(pair.split()): word for word, text in rows("pairs.txt") for pair in text.split("|")}
 
 
@@ -50,5 +51,7 @@ def merged(tokens: Sequence[Token]) -> list[Token]:
         if word and before is not None and not before.is_name and not token.is_name:
             found[-1] = Token(f"{before.text} {token.text}", word, before.start, token.end)
         else:
+            if token.text == "May" and before is not None and before.low in _DATING:
+                token.low = "maytime"  # the month, no modal verb
             found.append(token)
     return found

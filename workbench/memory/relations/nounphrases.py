@@ -20,7 +20,8 @@ FOUND_BASE: Final = frozenset({"make", "let", "help", "see", "hear", "watch", "d
 _NO_NAME_AFTER: Final = word_set(
     """
     one person people thing things word words way day moment time ground place reason fact news man woman boy girl
-    story everything whatever only soul earth rest truth
+    story everything whatever only soul earth rest truth oath oaths vow promise money sum crowns coins loan letter gift
+    feelings gratitude help service
     """
 )
 _NO_EPITHET: Final = word_set("most only one other same first last next way day moment")
@@ -164,10 +165,11 @@ class NounPhrases:
                 if noun_at >= 0 and (
                     noun in words.DETERMINERS
                     or noun in _NO_NAME_AFTER
+                    or noun in nouns.FEELING_NOUNS
                     or "only" in self._lows(i, j)
                     or det in ("no", "any", "every")
                     or (noun in nouns.SINGULAR and noun != "kin" and self.low(j + 1) not in ("and", ",", "&", "or"))
-                    or self.low(i - 1) == "whose"
+                    or (self.low(i - 1) == "whose" and not self._bond_named(noun, j))
                 ):
                     break
                 return self._name(j, owner, i, noun, noun_at, det)
@@ -183,6 +185,11 @@ class NounPhrases:
                 noun, noun_at = low, j
             j += 1
         return self._end_nominal(i, j, Chunk(i, j, [], det if noun_at < 0 else "", noun, noun_at, det, owner))
+
+    def _bond_named(self, noun: str, j: int) -> bool:
+        """As in "Jon, whose sister Ana bakes bread": the name is the sister's, for its verb has an object."""
+        after = j + 1 < len(self.tokens) and bool(tags.readings(self.tokens[j + 1]))
+        return noun in nouns.MUTUAL_NOUNS and after and self._object_follows(j + 1)
 
     def _lows(self, i: int, j: int) -> set[str]:
         return {token.low for token in self.tokens[i:j]}

@@ -11,7 +11,7 @@ from typing import Final
 
 from workbench.memory.relations.clauses import Clauses
 from workbench.memory.relations.edges import Edges
-from workbench.memory.relations.lexicon import word_set
+from workbench.memory.relations.lexicon import word_set, words
 from workbench.memory.relations.matching import Match, Matcher
 from workbench.memory.relations.modality import Modality, Standing
 from workbench.memory.relations.phrases import Chunk, Verb
@@ -21,8 +21,13 @@ _STRONG_WORDS: Final = word_set(
     "deeply utterly completely totally absolutely fiercely passionately bitterly blindly dearly truly"
 )
 _WEAK_WORDS: Final = word_set("slightly somewhat little rather mildly fairly")
+_GONE: Final = word_set(
+    "dead over gone past spent lost history finished extinct ended broken shattered no-more nomore shaken misplaced"
+)
 #: Verbs that discharge a debt.
 PAYING: Final = frozenset({"repay", "pay", "settle", "clear", "discharge", "cancel", "forgive", "write"})
+#: … when what is owed is their object.
+_HANDING: Final = PAYING | {"hand", "give", "return", "refund", "count", "deliver", "send"}
 
 
 @dataclass(slots=True)
@@ -91,9 +96,11 @@ class Reader:
             return False
         kind = found.type or template.type
         standing = self.modality.of(verb, verb.head, template.flag, change=template.change)
+        if self.modality.contrasted(verb, found.start):
+            standing = Standing(standing.real, False)
         denied = self._denied(template, found, standing)
         self.claimed.update(range(verb.head, found.end))
-        if kind == "debt" and self._settled(verb):
+        if (kind == "debt" and self._settled(verb)) or self._undone(found, verb):
             return True
         if standing.real and (not denied or kind == "trust"):
             self.emit(template, found, verb.head, denied=denied)
@@ -149,12 +156,37 @@ class Reader:
             return True  # "owes him not a penny"
         return (standing.denied != template.denies) != found.negative
 
+    def _undone(self, found: Match, verb: Verb) -> bool:
+        """As in "the love she felt for him has faded", "the money he owed her was paid": no more."""
+        gap = self.clauses.gap_of(verb)[0]
+        if not gap or refs_of(gap) or gap[0].pronoun:
+            return False
+        main = next((other for other in self.clauses.verbs if other.start >= found.end and other.finite), None)
+        if main is None or main.start > found.end + 1 or main.negations or main.modal:
+            return False
+        return ends(self.clauses, main) or (main.lemma in PAYING and main.passive)
+
     def _settled(self, verb: Verb) -> bool:
         """As in "paid what she owed"."""
         paid = (other for other in self.clauses.verbs if other.lemma in PAYING and other.start < verb.start)
-        return verb.kind == "past" and any(not other.negations for other in paid)
+        if verb.kind == "past" and any(not other.negations for other in paid):
+            return True
+        led = any(
+            self.clauses.low(j) in ("what", "everything", "all") for j in range(max(0, verb.start - 4), verb.start)
+        )
+        before = [other for other in self.clauses.verbs if other.start < verb.start]
+        handed = before[-1] if before else None
+        return led and handed is not None and handed.lemma in _HANDING and not (handed.negations or handed.modal)
 
 
 def refs_of(chunks: list[Chunk]) -> list[int]:
     """The entities the phrases stand for, once each."""
     return list(dict.fromkeys(entity for chunk in chunks for entity in chunk.refs))
+
+
+def ends(clauses: Clauses, verb: Verb) -> bool:
+    """Whether the feeling `verb` is said of is over: "has faded", "is a thing of the past"."""
+    if verb.lemma in words.ENDING or (verb.lemma == "go" and verb.passive):
+        return True
+    after = range(verb.end, min(verb.end + 5, len(clauses.tokens)))
+    return verb.lemma in ("be", "lie") and any(clauses.low(j) in _GONE for j in after)

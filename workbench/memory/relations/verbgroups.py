@@ -140,7 +140,10 @@ class VerbGroups(NounPhrases):
         unit = self.unit[opening - 1] if opening > 0 else None
         listed = isinstance(unit, Chunk) and bool(unit.names) and self.low(unit.first - 1) == "and"
         later = any(verb.start >= opening and verb.finite for verb in self.verbs)
-        return listed and not later and self._object_follows(i)
+        led = self.low(i + 1) in words.ADVERBS or any(
+            f.kind == "pp" for f in tags.readings(self.tokens[min(i + 1, len(self.tokens) - 1)])
+        )
+        return listed and not later and (led or self._object_follows(i))
 
     def skip_adverbs(self, i: int) -> int:
         """The first token from `i` on that is no adverb."""
@@ -176,6 +179,8 @@ class VerbGroups(NounPhrases):
         before = start - 1
         while before >= 0 and tags.is_adverb(self.tokens[before]):
             before -= 1
+        if self.low(start - 1) == "there":
+            return False
         if before < 0:
             return True
         fronted = any(self.low(k) in _FRONTED for k in range(min(2, start)))

@@ -85,6 +85,12 @@ def _pattern(name: str) -> re.Pattern[str]:
 HEARSAY: Final = _pattern("hearsay.txt")
 FANCY: Final = _pattern("fancy.txt")
 PAST: Final = _pattern("past.txt")
+#: A later clause or sentence that tells how it is instead.
+NOW_OTHERWISE: Final = re.compile(
+    r"(?:;|,|—|\bbut|\band) (?:but |and |yet )?(?:now|today|nowadays|these days) "
+    r"(?:they|he|she|it|the two|the pair)(?:'s|'re)?(?: \w+)? (?:are|is|have|has|\w+s)\b",
+    re.IGNORECASE,
+)
 #: Where the scope of such a mark ends.
 RESET: Final = re.compile(
     r";|\bbut\b|\byet\b|—|\bin truth\b|\bin fact\b|\bin reality\b|\bactually\b|\bthough\b", re.IGNORECASE
