@@ -76,7 +76,8 @@ def test_notes_from_json_lines(tmp_path: Path) -> None:
         relation_notes(path)
 
 
-def test_the_notes_of_the_package_can_be_read() -> None:
-    notes = relation_notes()
+@pytest.mark.parametrize("by_others", [False, True])
+def test_the_notes_of_the_package_can_be_read(by_others: bool) -> None:
+    notes = relation_notes(by_others=by_others)
     assert len({note.text for note in notes}) == len(notes) > 50
     assert any(not note.relations for note in notes)
