@@ -128,7 +128,8 @@ class ArchiveMemory(LoggedMemory[ArchiveTranscript]):
         buffered = candidates[bisect.bisect_left(candidates, len(snapshot) - self.short_term) :]
         newest = min(int(query.k * self.recent), len(buffered))
         chosen = dict.fromkeys(buffered[len(buffered) - newest :], "recent")
-        for index in sorted(scores, key=lambda one: (-scores[one], -one)):
+        # rounded: an index and a product of two vectors differ in the last digits, and what is equal must be
+        for index in sorted(scores, key=lambda one: (-round(scores[one], 4), -one)):
             if len(chosen) >= query.k:
                 break
             chosen.setdefault(index, "similar to the query")
@@ -142,8 +143,8 @@ class ArchiveMemory(LoggedMemory[ArchiveTranscript]):
         found = self._archived_scores(snapshot, query, vector, old)
         if found is None:
             found, new = {}, candidates  # the archive is gone or damaged: the events have everything
-        elif query.k >= len(old):
-            found = {index: found.get(index, -1.0) for index in old}  # all are asked for, the index is approximate
+        elif _asked(query.k) >= len(old):  # for all of them, and an approximate index does not reach each
+            new = [*(index for index in old if index not in found), *new]
         if new is candidates or self._due(len(snapshot), snapshot.archived):
             self._background.wake(snapshot.session)
         return found | self._direct_scores(snapshot, vector, new)
@@ -154,7 +155,7 @@ class ArchiveMemory(LoggedMemory[ArchiveTranscript]):
         """The nearest of the candidates in the archive; ``None``: it cannot be read now, or has to be made anew."""
         if not old:
             return {}
-        k = min(query.k, len(old))
+        k = min(_asked(query.k), len(old))
         among = None if query.since is None and query.until is None else old
         try:
             found = self._store.similar(
@@ -246,6 +247,11 @@ class ArchiveMemory(LoggedMemory[ArchiveTranscript]):
 
     def _trace(self, snapshot: ArchiveTranscript, query: Query, found: Sequence[Recollection]) -> dict[str, Any]:  # noqa: ARG002
         return {"archived": snapshot.archived}
+
+
+def _asked(k: int) -> int:
+    """How many of its nearest an archive is asked for: more than wanted, so that among equals the newest is found."""
+    return max(4 * k, 200)
 
 
 def _alike(snapshot: ArchiveTranscript, scores: Mapping[int, float], candidates: Sequence[int]) -> dict[int, float]:

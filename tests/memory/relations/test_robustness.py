@@ -48,8 +48,9 @@ def test_time_grows_with_the_length_alone(unit: str) -> None:
         return time.process_time() - begun
 
     seconds(500)
-    short = max(min(seconds(2_500), seconds(2_500)), 0.005)
-    assert seconds(10_000) < 16 * short  # four times the text; quadratic would be sixteen
+    # the best of three: even processor time doubles now and then on a machine that is shared
+    short, long = (min(seconds(length) for _ in range(3)) for length in (2_500, 10_000))
+    assert long < 16 * max(short, 0.005)  # four times the text; quadratic would be sixteen
 
 
 def test_fewer_than_two_names_give_nothing() -> None:

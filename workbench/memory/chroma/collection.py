@@ -17,7 +17,16 @@ from workbench.memory.chroma.room import check_index
 _NAME = "messages"
 _FINGERPRINT = "fingerprint"
 _SYNC_EVERY = 100  # records: those not yet in the index's files are indexed again when opened, 1 ms each
-_CONFIGURATION = json.dumps({"hnsw": {"space": "cosine", "sync_threshold": _SYNC_EVERY}, "embedding_function": None})
+_HNSW = {
+    "space": "cosine",
+    "sync_threshold": _SYNC_EVERY,
+    # What is said in chats is much alike. With the standard values (16, 100, 100) a graph of 715 such vectors had 50
+    # that no search reached, and one search in seven missed the very text asked for; with these 8, and none in ten.
+    "max_neighbors": 48,
+    "ef_construction": 300,
+    "ef_search": 400,
+}
+_CONFIGURATION = json.dumps({"hnsw": _HNSW, "embedding_function": None})
 
 
 class SessionCollection:
