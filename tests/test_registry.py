@@ -1,7 +1,7 @@
 """Registries: one door for built-ins and third parties."""
 
 import threading
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
@@ -10,6 +10,7 @@ from workbench.errors import UnknownName, UsageError
 from workbench.interfaces import Cache, Compressor, Embedder, Engine, Executor, Memory
 from workbench.registry import Registry, caches, compressors, embedders, engines, executors, memories
 from workbench.settings import EngineSettings
+from workbench.testing import ScriptedEngine
 
 REGISTRIES = (engines, embedders, memories, compressors, caches, executors)
 
@@ -94,18 +95,38 @@ def test_every_built_in_can_be_loaded(one):
         assert callable(one.get(name))
 
 
+MEMORIES = {
+    "adaptive": {"base": "buffer"},
+    "archive": {"embedder": "hashing"},
+    "buffer": {},
+    "composed": {"parts": ["buffer", "window"]},
+    "full": {},
+    "graph": {"base": "buffer"},
+    "hybrid": {"embedder": "hashing"},
+    "none": {},
+    "random": {},
+    "ranked": {"embedder": "hashing", "second_embedder": None},
+    "summary": {"engine": ScriptedEngine(["A summary."])},
+    "window": {"budget_tokens": 100},
+}
 BUILT_INS = [
-    (memories, "buffer", (), Memory),
-    (compressors, "middle", (len,), Compressor),
-    (caches, "exact", (), Cache),
-    (embedders, "hashing", (), Embedder),
-    (executors, "local", (), Executor),
+    *((memories, name, options, Memory) for name, options in MEMORIES.items()),
+    (compressors, "middle", {"count_tokens": len}, Compressor),
+    (caches, "exact", {}, Cache),
+    (embedders, "hashing", {}, Embedder),
+    (executors, "local", {}, Executor),
 ]
+# These need a model's folder, or a program of others: tests/embedding/test_backends.py, tests/engine/peers.
+ELSEWHERE = {
+    *(("embedder", name) for name in ("all-minilm-l6-v2", "paraphrase-minilm-l3-v2")),
+    *(("embedder", name) for name in ("gguf", "onnx", "sentence-transformers")),
+    ("engine", "llama-server"),
+}
 
 
-@pytest.mark.parametrize(("one", "name", "args", "protocol"), BUILT_INS, ids=lambda value: str(value)[:20])
-def test_built_ins_keep_their_protocol(one, name, args, protocol):
-    made = one.create(name, *args)
+@pytest.mark.parametrize(("one", "name", "options", "protocol"), BUILT_INS, ids=lambda value: str(value)[:20])
+def test_built_ins_keep_their_protocol(one, name, options, protocol):
+    made = one.create(name, **options)
     assert isinstance(made, protocol)
     if hasattr(made, "close"):
         made.close()
@@ -120,7 +141,8 @@ def test_engines_keep_their_protocol(tiny, name):
         assert isinstance(engine, Engine)
 
 
-def test_every_built_in_is_tried_above():
-    tried = {(one.kind, name) for one, name, _, _ in BUILT_INS} | {("engine", name) for name in ENGINES}
-    tried.add(("engine", "llama-server"))  # needs a program of others: tests/engine/peers
-    assert {(one.kind, name) for one in REGISTRIES for name in one.names()} == tried
+def test_every_built_in_is_tried():
+    tried = {(one.kind, name) for one, name, _, _ in BUILT_INS} | {("engine", name) for name in ENGINES} | ELSEWHERE
+    # entry points, not names(): other tests register strategies of their own
+    points = {(one.kind, point.name) for one in REGISTRIES for point in entry_points(group=one.group)}
+    assert points == tried
