@@ -20,7 +20,12 @@
     │   ├── EngineClosed                  used after close()
     │   ├── QueueFull                     too many requests wait already
     │   ├── ConstraintUnmet               the token cap came before the constrained output was complete
+    │   ├── EndpointError                 a server elsewhere failed or refused; has its status
+    │   │   ├── RateLimited               it asks for fewer requests; has the wait it asks for
+    │   │   ├── EndpointUnavailable       nothing there answers, or its circuit breaker is open
+    │   │   └── AuthenticationFailed      no key, or not one it takes; names the environment variable
     │   └── StreamIncomplete              a stream ended early; has the partial text
+    │       ├── DeadlineExceeded          the time a request may take is over
     │       └── WorkerDied                the engine's process died; has the signal and a hint
     ├── StorageError
     │   ├── StorageFull                   no room; the old file is intact
@@ -212,6 +217,34 @@ class ConstraintUnmet(EngineError):
         )
 
 
+class EndpointError(EngineError):
+    """A server elsewhere failed, or refused a request.
+
+    Attributes:
+        provider: the provider's name.
+        status: HTTP status; ``None``: there was no answer at all.
+        retry_after: seconds the server asks to wait; ``None``: it did not say.
+    """
+
+    def __init__(
+        self, message: str, *, provider: str = "", status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        self.provider, self.status, self.retry_after = provider, status, retry_after
+        super().__init__(message)
+
+
+class RateLimited(EndpointError):
+    """The server asks for fewer requests (429), and went on asking."""
+
+
+class EndpointUnavailable(EndpointError):
+    """Nothing answers there, or too much went wrong lately and its circuit breaker is open."""
+
+
+class AuthenticationFailed(EndpointError):
+    """The server wants a key, or another one (401, 403); the message names the environment variable."""
+
+
 class StreamIncomplete(EngineError):
     """A stream ended before the model did.
 
@@ -222,6 +255,21 @@ class StreamIncomplete(EngineError):
     def __init__(self, partial: str, reason: str) -> None:
         self.partial = partial
         super().__init__(f"The stream broke off after {len(partial)} characters: {reason}")
+
+
+class DeadlineExceeded(StreamIncomplete):
+    """The time a request may take from its beginning to its end is over.
+
+    Attributes:
+        partial: the text up to there.
+        deadline_s: the time it had.
+    """
+
+    def __init__(self, partial: str, deadline_s: float) -> None:
+        self.deadline_s = deadline_s
+        super().__init__(
+            partial, f"the request's {deadline_s:g} s are over. Raise deadline_s, or ask for fewer tokens."
+        )
 
 
 class WorkerDied(StreamIncomplete):

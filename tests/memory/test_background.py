@@ -107,6 +107,37 @@ def test_an_error_ends_one_call_and_is_told_once(worker, background):
     assert worker.calls == ["bad", "good"]
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), type("Panic", (BaseException,), {})()])
+def test_what_would_end_the_thread_is_told_and_the_thread_goes_on(error):
+    calls = []
+
+    def work(session):
+        calls.append(session)
+        if session == "bad":
+            raise error
+
+    background = Background(work, "panicking")
+    background.wake("bad")
+    background.wake("good")
+    with pytest.raises(RuntimeError, match="ended with") as caught:
+        background.flush()
+    assert caught.value.__cause__ is error
+    background.wake("again")
+    background.flush()
+    background.close()
+    assert calls == ["bad", "good", "again"]
+
+
+def test_where_the_thread_is_gone_as_after_a_fork_there_is_another(worker, background):
+    gone = threading.Thread(target=worker.entered.set)
+    gone.start()
+    gone.join()
+    background._thread, background._busy = gone, True
+    background.wake("a")
+    background.flush()
+    assert worker.calls == ["a"]
+
+
 def test_what_succeeds_later_is_no_error(worker, background):
     worker.failing.add("a")
     background.wake("a")

@@ -285,3 +285,20 @@ def test_an_embedder_that_was_given_is_not_closed():
         pass
     assert not closed
     assert len(cache.embed(["still open"])) == 1
+
+
+def test_without_weight_on_meaning_no_embedder_is_asked(tmp_path):
+    class Never(HashingEmbedder):
+        def embed(self, texts):
+            raise AssertionError("embedded for nothing")
+
+        embed_query = embed
+
+    with HybridMemory(Never(), tmp_path, dense_weight=0) as memory:
+        memory.add_many([Message("user", "The oboe is old.", name="Ann"), Message("user", "Hello.", name="Bob")])
+        memory.flush()
+        found = memory.recall("Is the oboe new?", k=1)
+        assert [(one.index, one.reason) for one in found] == [(0, "shares words with the query")]
+        assert memory.recall("What did Bob say?", k=1)[0].reason == "by somebody the query names"
+        memory.forget("default")
+    assert not (tmp_path / "vectors.sqlite").exists()

@@ -1,5 +1,6 @@
 """The journal: one owner, indices without gaps, and nothing said is lost when the disk is full."""
 
+import contextlib
 import math
 
 import pytest
@@ -240,3 +241,24 @@ def test_closing_on_a_full_disk_says_so_and_gives_the_folder_back(tmp_path, disk
         journal.close()
     journal.close()
     Journal(tmp_path).close()
+
+
+def test_a_session_is_forgotten_even_if_its_room_cannot_be_given_back(tmp_path, monkeypatch):
+    with contextlib.closing(Journal(tmp_path)) as journal:
+        say(journal, "a", "0", "1")
+
+        def shrink():
+            raise StorageFull(tmp_path)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(journal.log, "shrink", shrink)
+            with pytest.raises(StorageFull):
+                journal.forget("a")
+        assert (journal.count("a"), journal.sessions()) == (0, ())
+        assert say(journal, "a", "anew") == range(1)
+
+
+def test_what_is_restored_without_messages_is_no_session(journal):
+    say(journal, "a", "0")
+    journal.restore("a", [Entry("feedback", {"index": 0, "value": 1.0}, 1.0)], replace=True)
+    assert journal.sessions() == ()

@@ -233,6 +233,7 @@ def test_forgetting_deletes_one_session_and_frees_its_room(tmp_path):
         small = sum(found.stat().st_size for found in tmp_path.iterdir())
         say(log, "secret name", *("a secret " * 100 for _ in range(1000)))
         log.forget("secret name")
+        log.shrink()
         assert sum(found.stat().st_size for found in tmp_path.iterdir()) < small + 64 * 1024
         assert texts(log.read_since()) == ["something to keep"]
         assert log.counts("message") == {"kept": 1}
@@ -425,3 +426,15 @@ def test_data_is_plain_json_on_disk(tmp_path):
         log.append("a", "message", {"text": "é"})
         ((data,),) = log.database.read("SELECT data FROM events")
     assert json.loads(data) == {"text": "é"}
+
+
+def test_the_newest_of_a_kind_and_those_before_them():
+    with EventLog() as log:
+        for number in range(6):
+            log.append("a", "turn" if number % 2 else "other", {"n": number})
+            log.append("b", "turn", {"n": -number})
+        assert [event.data["n"] for event in log.newest("a", "turn")] == [5]
+        found = log.newest("a", "turn", limit=2)
+        assert [event.data["n"] for event in found] == [3, 5]
+        assert [event.data["n"] for event in log.newest("a", "turn", limit=9, before=found[0].seq)] == [1]
+        assert log.newest("nobody", "turn") == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ import numpy as np
 from workbench.embedding.vector_file import VectorFile
 from workbench.errors import InvalidSettings, NotSaved, StorageError, StorageFull, StoreCorrupt, UsageError
 from workbench.interfaces import CacheStats, Embedder, FloatArray
+from workbench.telemetry import count
 
 T = TypeVar("T")
 Dtype = Literal["float32", "float16"]
@@ -146,7 +148,10 @@ class CachedEmbedder:
             self._misses += len(missing)
             self._hits += len(keys) - len(missing)
         if missing:
+            started = time.perf_counter()
             found |= self._embed_missing(missing, embed)
+            count("embedded_texts", len(missing))
+            count("embed_ms", 1e3 * (time.perf_counter() - started))
         return self._decoded([found[key] for key in keys])
 
     def _look_up(self, keys: list[bytes]) -> Vectors:

@@ -173,6 +173,9 @@ class Compression:
         tokens_after: tokens of ``messages``; never above the budget.
         kept_prefix: leading messages that are unchanged (their KV stays usable).
         elapsed_ms: time it took.
+        invalidated_tokens: tokens of the given conversation after the kept prefix: KV that cannot be used again.
+        dropped: indices of the given messages that are gone altogether.
+        changed: indices of those that are there with another text.
     """
 
     messages: tuple[Message, ...]
@@ -180,6 +183,9 @@ class Compression:
     tokens_after: int
     kept_prefix: int
     elapsed_ms: float
+    invalidated_tokens: int = 0
+    dropped: tuple[int, ...] = ()
+    changed: tuple[int, ...] = ()
 
 
 @runtime_checkable

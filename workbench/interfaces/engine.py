@@ -42,7 +42,8 @@ class Engine(Protocol):
     Threads: every method may be called from any thread; calls do not disturb each other. Ownership: the engine owns
     its model and context until :meth:`close`; it is a context manager. ``options`` are fields of :class:`Request`
     and of :class:`Sampling`, and ``preset`` (a name of :data:`workbench.engine.presets`); :meth:`Request.of` sorts
-    them. The same request with temperature 0, or with a seed and ``cache_prompt=False``, gives the same text.
+    them. The same request with temperature 0 or a seed, and ``cache_prompt=False``, gives the same text; where KV is
+    reused a prompt is computed in other pieces, and rounding may tip a near tie.
 
     Raises (every method but :meth:`close`): EngineClosed after :meth:`close`; ContextOverflow for a prompt longer than
     the context; UnknownName for an option nobody knows; InvalidSettings for a value out of its range. An asynchronous

@@ -249,7 +249,7 @@ class Timings:
     """Where the time of one request went. Formulas: docs/metrics.md.
 
     Attributes:
-        queue_ms: request made → work on it begins.
+        queue_ms: request made → work on it begins; templating and tokenising the prompt included.
         prefill_ms: work begins → logits for the first new token.
         ttft_ms: request made → first non-empty chunk, queueing included; ``None``: there was none.
         decode_ms: first token → last token.

@@ -14,9 +14,10 @@ class Receipt:
     Attributes:
         reused_tokens: their KV lay in the very sequence that went on.
         shared_tokens: taken from another sequence of the context.
-        restored_tokens: brought back from host memory or disk.
+        restored_tokens: brought back from host memory or disk, or not needed because the whole answer was kept.
         recomputed_tokens: prompt tokens that were computed.
-        tier: where the cached ones came from: "none", "sequence", "context", "host" or "disk".
+        tier: where the cached ones came from: "none", "sequence", "context", "host" or "disk"; "response-exact" or
+            "response-semantic": nothing was computed, the whole answer came from a cache.
         why: why the rest had to be computed, in a sentence.
         restore_ms: time it took to share or bring them back.
         drafted_tokens: tokens that speculation guessed.

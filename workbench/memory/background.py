@@ -15,7 +15,8 @@ _LOG = logging.getLogger(__name__)
 class Background:
     """Calls ``work(session)`` on a thread of its own for each session it was woken for, in order. Thread-safe.
 
-    The thread starts with the first call. An error ends that call only: it is logged, and raised by :meth:`flush`.
+    The thread starts with the first call. An error ends that call only: it is logged, and raised by :meth:`flush`; one
+    that would end a thread or the process (``SystemExit``, a panic in Rust) as a ``RuntimeError``.
 
     Args:
         work: does what there is to do for a session, all of it.
@@ -38,7 +39,8 @@ class Background:
             if self._closing:
                 return
             self._waiting[session] = None
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # a fork has no threads
+                self._busy = False
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
             self._changed.notify_all()
@@ -84,9 +86,9 @@ class Background:
             failure: Exception | None = None
             try:
                 self._work(session)
-            except Exception as error:  # the thread serves other sessions still; flush() tells
+            except BaseException as error:  # the thread serves other sessions still; flush() tells
+                failure = error if isinstance(error, Exception) else _told(error)
                 _LOG.exception("%s: background work failed", self._name)
-                failure = error
             finally:
                 self._done(session, failure)
 
@@ -110,3 +112,10 @@ class Background:
             del self._waiting[session]
             self._busy = True
             return session
+
+
+def _told(error: BaseException) -> RuntimeError:
+    """What ended the work, as something that whoever flushes may catch."""
+    told = RuntimeError(f"background work ended with {error!r}")
+    told.__cause__ = error
+    return told

@@ -33,7 +33,7 @@ from workbench.storage import Entry
 
 __all__ = ["GraphMemory", "Relation", "RelationshipGraph", "extract_relations"]
 
-DEFAULT_BASE: PartSpec = ("hybrid", {"embedder": "hashing", "dense_weight": 0.0})
+DEFAULT_BASE: PartSpec = ("hybrid", {"dense_weight": 0.0})
 """BM25 with its neighbours: needs no model."""
 HEADER = "Relationships: "
 _AT_ONCE = 8

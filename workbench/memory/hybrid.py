@@ -1,7 +1,7 @@
 """Words and meaning together: BM25 and the cosine of embeddings, fused, with what was said next to a match.
 
 Fusion after Bruch et al. 2023 ("An Analysis of Fusion Functions for Hybrid Retrieval"); see
-:mod:`workbench.memory.ranking.fusion`. In a conversation an answer often shares nothing with the query but stands after
+:mod:`workbench.ranking.fusion`. In a conversation an answer often shares nothing with the query but stands after
 the question that does, so part of a message's score goes to its neighbours in the same sitting.
 """
 
@@ -18,11 +18,11 @@ import numpy as np
 from workbench.errors import InvalidSettings, UnknownName
 from workbench.interfaces import Embedder, FloatArray, Recollection
 from workbench.memory.base import Query
-from workbench.memory.ranking.decay import check_half_life, remaining
-from workbench.memory.ranking.fusion import Fusion, logistic, reciprocal_ranks, weighted_sum
 from workbench.memory.ranking.indexed import IndexedMemory, best
 from workbench.memory.ranking.snapshot import IndexedTranscript, shifted
 from workbench.memory.vectors import DEFAULT_EMBEDDER
+from workbench.ranking.decay import check_half_life, remaining
+from workbench.ranking.fusion import Fusion, logistic, reciprocal_ranks, weighted_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class HybridMemory(IndexedMemory[IndexedTranscript]):
     """Recalls what shares words or meaning with the query, wherever in the session it was said.
 
     Args:
-        embedder: a registered name, or an embedder, which is not closed with the memory.
+        embedder: a registered name, or an embedder, which is not closed with the memory. Not used, nor loaded, when
+            ``dense_weight`` is 0: then words alone decide.
         folder: as for :class:`LoggedMemory`; vectors are kept there, too.
         fusion: "zscore", "calibrated" or "rrf".
         dense_weight: share of the meaning; the words have the rest.
@@ -81,7 +82,7 @@ class HybridMemory(IndexedMemory[IndexedTranscript]):
         IndexedTranscript("", 0, (), k1, b)  # BM25 refuses what it cannot do before any file is opened
         self.fusion, self.dense_weight, self.speaker_weight = fusion, dense_weight, speaker_weight
         self.neighbour_weight, self.half_life_s, self.k1, self.b = neighbour_weight, half_life_s, k1, b
-        super().__init__([embedder], folder, open_sessions=open_sessions)
+        super().__init__([embedder] if dense_weight else [], folder, open_sessions=open_sessions)
 
     def _snapshot(self, session: str, epoch: int) -> IndexedTranscript:
         return IndexedTranscript(session, epoch, [one.dimensions for one in self.embedders], self.k1, self.b)
@@ -102,14 +103,20 @@ class HybridMemory(IndexedMemory[IndexedTranscript]):
         ]
 
     def _channels(self, snapshot: IndexedTranscript, text: str) -> _Channels:
-        snapshot.embed(self.embedders)
         asked = snapshot.terms_asked(text)
         return _Channels(
             words=snapshot.lexical.scores(asked),
-            meaning=snapshot.dense[0].scores(snapshot.query_vectors(text, self.embedders)[0]),
+            meaning=self._meaning(snapshot, text),
             speaker=snapshot.speakers.named(text)[0],
             most=snapshot.lexical.most(asked),
         )
+
+    def _meaning(self, snapshot: IndexedTranscript, text: str) -> FloatArray:
+        """Cosine of every message with the query: (messages,); 0 where words alone decide."""
+        if not self.embedders:
+            return np.zeros(len(snapshot), np.float32)
+        snapshot.embed(self.embedders)
+        return snapshot.dense[0].scores(snapshot.query_vectors(text, self.embedders)[0])
 
     def _fused(self, channels: _Channels) -> FloatArray:
         """One score a message: (messages,)."""
@@ -151,7 +158,9 @@ class _Reasons:
             return "next to a message that matches the query"
         if self.channels.words[index] > 0:
             return "shares words with the query"
-        return "similar in meaning to the query"
+        if self.channels.speaker[index] > 0:
+            return "by somebody the query names"
+        return "similar in meaning to the query" if self.channels.meaning.any() else "nothing fits better"
 
 
 def _check_share(name: str, value: float, most: float) -> None:

@@ -114,7 +114,12 @@ class Journal:
             self.save()
             with _json_only():
                 self.log.replace(session, entries)
-            self._counts[session] = sum(entry.kind == MESSAGE for entry in entries)
+            said = sum(entry.kind == MESSAGE for entry in entries)
+            if said:
+                self._counts[session] = said
+            else:
+                self._counts.pop(session, None)  # a session is one that has messages, now as after a restart
+            self.log.shrink()
 
     def read_since(self, seq: int, session: str) -> list[Event]:
         """A session's events after ``seq``, oldest first, those not yet written included."""
@@ -142,6 +147,7 @@ class Journal:
                 self._unsaved = [event for event in self._unsaved if event.session != session]
                 self._renumber()
                 self._save()
+            self.log.shrink()  # last: should it fail, the session is forgotten all the same
 
     @contextmanager
     def turn(self) -> Iterator[None]:

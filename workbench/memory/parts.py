@@ -58,6 +58,9 @@ P = TypeVar("P", bound=PartsTranscript)
 class PartsMemory(LoggedMemory[P]):
     """What all memories with parts share. A subclass says how it ranks.
 
+    Forgetting locks the parts before the whole, a recall the whole before what it asks of the parts: so a part's
+    ``_rank`` works on the snapshot it is given and never opens a session of its own.
+
     Args:
         parts: what it is made of.
         folder: of the whole; a part made by name gets one in it.

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from workbench.interfaces import Embedder, FloatArray, Recollection
 from workbench.memory.base import Query
-from workbench.memory.ranking.decay import check_half_life, remaining
 from workbench.memory.ranking.features import FEATURES, RankedTranscript, features
-from workbench.memory.ranking.fusion import logistic
 from workbench.memory.ranking.indexed import IndexedMemory, best
 from workbench.memory.ranking.model import Ranker, bundled
 from workbench.memory.vectors import DEFAULT_EMBEDDER
+from workbench.ranking.decay import check_half_life, remaining
+from workbench.ranking.fusion import logistic
 
 SECOND_EMBEDDER = "paraphrase-minilm-l3-v2"
 _BM25, _BEFORE = FEATURES.index("bm25"), FEATURES.index("after_question")

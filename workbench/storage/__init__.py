@@ -7,6 +7,7 @@ from workbench.storage.atomic import read_json, replace_file, replacing, write_b
 from workbench.storage.database import Database, FileKind
 from workbench.storage.events import Entry, Event, EventLog
 from workbench.storage.locks import FolderLock
+from workbench.storage.meter import Meter, metering
 from workbench.storage.names import safe_name
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "EventLog",
     "FileKind",
     "FolderLock",
+    "Meter",
+    "metering",
     "read_json",
     "replace_file",
     "replacing",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.errors import StorageError, StorageFull, StoreCorrupt
+from workbench.storage.meter import metered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +82,14 @@ class Database:
 
     def read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
-        with self._lock, self.translated():
+        with metered(), self._lock, self.translated():
             self._check_open()
             return self._connection.execute(statement, values).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing. IMMEDIATE: the write lock is taken before anything is read."""
-        with self._lock, self.translated():
+        with metered(), self._lock, self.translated():
             self._check_open()
             self._connection.execute("BEGIN IMMEDIATE")
             try:

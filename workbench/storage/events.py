@@ -127,13 +127,16 @@ class EventLog:
         return places
 
     def replace(self, session: str, entries: Sequence[Entry]) -> range:
-        """Put events in place of all there is of a session; on an error nothing has changed. Returns their places."""
+        """Put events in place of all there is of a session; on an error nothing has changed. Returns their places.
+
+        The room of what was deleted goes back to the file system with :meth:`shrink`.
+        """
         rows = _rows(entries)
         with self.database.transaction() as connection:
             found = _delete(connection, session)
             places = self._insert(connection, session, rows)
         self._reached(places.stop - 1)
-        self._tidy(found)
+        self._deleted(found)
         return places
 
     def read_since(
@@ -164,6 +167,20 @@ class EventLog:
         turn.read[(session, wanted)] = (start, upto, events)
         return [event for event in events if event.seq > seq]
 
+    def newest(self, session: str, kind: str, *, limit: int = 1, before: int | None = None) -> list[Event]:
+        """The last events of a kind in a session, oldest first; takes the same time however many there are.
+
+        Args:
+            session: which.
+            kind: of the events.
+            limit: how many at most.
+            before: only those before this place; ``None``: all.
+        """
+        where, values = _where(0, session, (kind,))
+        upto = self.last_seq + 1 if before is None else before
+        statement = f"{_SELECT} WHERE {where} AND e.seq < ? ORDER BY e.seq DESC LIMIT ?"
+        return [self._event(row) for row in self.database.read(statement, (*values, upto, limit))][::-1]
+
     def between(self, since: float, until: float, *, session: str, kinds: Iterable[str] | None = None) -> list[Event]:
         """Events of a session that happened in ``[since, until)``, oldest first."""
         wanted = None if kinds is None else tuple(sorted(set(kinds)))
@@ -181,10 +198,14 @@ class EventLog:
         return {_name(name): int(count) for name, count in rows}
 
     def forget(self, session: str) -> None:
-        """Delete everything about a session and give its room back. Unknown is no error."""
+        """Delete everything about a session; its room goes back with :meth:`shrink`. Unknown is no error."""
         with self.database.transaction() as connection:
             found = _delete(connection, session)
-        self._tidy(found)
+        self._deleted(found)
+
+    def shrink(self) -> None:
+        """Give the room of what was deleted back to the file system. Apart from deleting, for it may fail by itself."""
+        self.database.shrink()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -222,12 +243,11 @@ class EventLog:
         with self._counter:
             self._last = max(self._last, last)
 
-    def _tidy(self, deleted: bool) -> None:
-        """After a deletion: what requests have read is no longer so, and the room goes back."""
-        if deleted:
+    def _deleted(self, anything: bool) -> None:
+        """What requests have read is no longer so."""
+        if anything:
             with self._counter:
                 self._deletions += 1
-            self.database.shrink()
 
     def _select(self, seq: int, session: str | None, kinds: tuple[str, ...] | None) -> list[Event]:
         where, values = _where(seq, session, kinds)

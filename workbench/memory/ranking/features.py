@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.interfaces import FloatArray, Message
-from workbench.memory.ranking.bm25 import Bm25Index
-from workbench.memory.ranking.facts import FACTS, facts
-from workbench.memory.ranking.fusion import standardised
-from workbench.memory.ranking.questions import asked_for, nearness
 from workbench.memory.ranking.snapshot import IndexedTranscript, shifted
-from workbench.memory.ranking.words import prefixes, terms_of, words
+from workbench.ranking.bm25 import Bm25Index
+from workbench.ranking.facts import FACTS, facts
+from workbench.ranking.fusion import standardised
+from workbench.ranking.questions import asked_for, nearness
+from workbench.ranking.words import prefixes, terms_of, words
 
 _LEXICAL = ("bm25", "bm25_prefix", "coverage", "coverage_nearby", "bm25_sitting")
 _DENSE = ("cosine", "cosine_second")

@@ -34,7 +34,7 @@ class IndexedMemory(LoggedMemory[S]):
     the cache, so nothing is embedded twice, after a restart neither; a forgotten session's vectors leave it.
 
     Args:
-        embedders: registered names or embedders; one that is given stays its owner's.
+        embedders: registered names or embedders; one that is given stays its owner's. None: nothing is embedded.
         folder: as for :class:`LoggedMemory`; the cache lies there, too.
         open_sessions: as for :class:`LoggedMemory`.
     """
@@ -83,12 +83,16 @@ class IndexedMemory(LoggedMemory[S]):
         # another session has as well is embedded again there
         self._background.cancel(session)
         with super()._closed(session):
+            if not self.embedders:
+                yield
+                return
             texts = self._texts(session)
             yield
             self._discard(texts - self._texts(session))
 
     def _added(self, session: str, indices: range) -> None:  # noqa: ARG002
-        self._background.wake(session)
+        if self.embedders:
+            self._background.wake(session)
 
     def _embed_batch(self, session: str) -> None:
         """Embed some of what a session lacks; if there is more, get in line again."""

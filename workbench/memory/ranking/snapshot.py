@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.interfaces import Embedder, FloatArray
-from workbench.memory.ranking.bm25 import Bm25Index
-from workbench.memory.ranking.dense import DenseIndex
-from workbench.memory.ranking.speakers import Speakers, in_first_person
-from workbench.memory.ranking.words import terms, terms_of
 from workbench.memory.transcript import Transcript
+from workbench.ranking.bm25 import Bm25Index
+from workbench.ranking.dense import DenseIndex
+from workbench.ranking.speakers import Speakers, in_first_person
+from workbench.ranking.words import terms, terms_of
 
 _MOST_TERMS = 32
 

@@ -10,8 +10,6 @@ import numpy as np
 
 from workbench.interfaces import FloatArray
 
-_FIRST_ROOM = 64
-
 
 class DenseIndex:
     """Vectors of length 1, numbered from 0. Not thread-safe: whoever uses it holds a lock.
@@ -22,7 +20,7 @@ class DenseIndex:
 
     def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
-        self._room: FloatArray = np.zeros((_FIRST_ROOM, dimensions), np.float32)
+        self._room: FloatArray = np.zeros((0, dimensions), np.float32)
         self._count = 0
 
     def __len__(self) -> int:

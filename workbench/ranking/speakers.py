@@ -12,7 +12,7 @@ from array import array
 import numpy as np
 
 from workbench.interfaces import FloatArray, Message
-from workbench.memory.ranking.words import STOPWORDS, fold, words
+from workbench.ranking.words import STOPWORDS, fold, words
 
 _PREFIX = re.compile(r"\s*([^\W\d_][\w.'\u2019-]*(?: [^\W\d_][\w.'\u2019-]*){0,2}):\s")
 _NAME = re.compile(r"([^\W\d_]+)(['\u2019]s\b)?")

@@ -1,6 +1,6 @@
 import pytest
 
-from workbench.memory.ranking.words import fold, prefixes, stem, terms, words
+from workbench.ranking.words import fold, prefixes, stem, terms, words
 
 
 def test_case_and_diacritics_are_folded():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from workbench.memory.ranking.facts import FACTS, facts
-from workbench.memory.ranking.words import words
+from workbench.ranking.facts import FACTS, facts
+from workbench.ranking.words import words
 
 
 def of(text):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from workbench.memory.ranking.fusion import logistic, reciprocal_ranks, standardised, weighted_sum
+from workbench.ranking.fusion import logistic, reciprocal_ranks, standardised, weighted_sum
 
 
 def test_standardised_has_mean_0_and_deviation_1():

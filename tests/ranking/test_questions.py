@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from workbench.memory.ranking.questions import Asked, asked_for, nearness
+from workbench.ranking.questions import Asked, asked_for, nearness
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from workbench.errors import InvalidSettings
-from workbench.memory.ranking.decay import check_half_life, remaining
+from workbench.ranking.decay import check_half_life, remaining
 
 
 def test_half_is_left_after_a_half_life():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workbench.errors import InvalidSettings
-from workbench.memory.ranking.bm25 import Bm25Index
+from workbench.ranking.bm25 import Bm25Index
 
 DOCUMENTS = [["cat", "mat"], ["dog"], [], ["cat", "cat", "dog", "mat", "fish"]]
 

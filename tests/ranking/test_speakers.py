@@ -1,7 +1,7 @@
 import pytest
 
 from workbench.interfaces import Message
-from workbench.memory.ranking.speakers import Speakers, in_first_person, speaker_of
+from workbench.ranking.speakers import Speakers, in_first_person, speaker_of
 
 
 @pytest.mark.parametrize(
