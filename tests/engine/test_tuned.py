@@ -136,9 +136,15 @@ def test_priority_decides_among_those_waiting(tiny: Path) -> None:
         next(blocker)
         waiting = [
             threading.Thread(
-                target=lambda n=name, p=p: (engine.complete("q", max_tokens=1, priority=p), order.append(n))
+                target=lambda n=name, p=p, m=tokens: (
+                    engine.complete("q", max_tokens=m, priority=p, ignore_eos=True),
+                    order.append(n),
+                )
             )
-            for name, p in (("late", 5), ("early", -5))
+            for name, p, tokens in (
+                ("late", 5, 60),
+                ("early", -5, 1),
+            )  # the later one ends well after, whoever wakes first
         ]
         for thread in waiting:
             thread.start()

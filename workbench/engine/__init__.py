@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.interfaces.presets import presets
 from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from workbench.engine.quality.divergence import Divergence, Side, compare_settings
     from workbench.engine.quality.kv_guard import guard_kv
     from workbench.engine.quality.kv_report import KvGuard, KvOption
-    from workbench.engine.sampling_presets import presets
     from workbench.engine.template import ChatTemplate
     from workbench.engine.tuned import TunedEngine
     from workbench.engine.worker.engine import ProcessEngine
@@ -32,7 +32,6 @@ _HOME = {
     "compare_settings": "quality.divergence",
     "guard_kv": "quality.kv_guard",
     "load": "loading",
-    "presets": "sampling_presets",
 }
 
 __all__ = [

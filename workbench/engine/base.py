@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
-from workbench.engine.sampling_presets import presets
 from workbench.engine.scheduling.ticket import Listener, Ticket, TicketStream, stream_async
 from workbench.engine.sessions.session import Saying, Session
 from workbench.engine.template import ChatTemplate
 from workbench.errors import InvalidSettings
 from workbench.interfaces import Chunk, Completion, Engine, Message, Prompt, Request
+from workbench.interfaces.presets import presets
 from workbench.interfaces.schema import read_json
 from workbench.models import ModelFile
 from workbench.models.profiles import Profile
@@ -24,6 +24,9 @@ class LocalEngine(abc.ABC):
 
     profile: Profile | None = None
     """The tuned profile it was loaded with (:func:`workbench.load`); ``None``: defaults and explicit settings only."""
+
+    model_file: ModelFile | None = None
+    """The file it runs; ``None`` before it is known."""
 
     @abc.abstractmethod
     def _submit(self, request: Request, listener: Listener | None = None) -> Ticket:
@@ -130,7 +133,7 @@ class LocalEngine(abc.ABC):
         return Session.resume(engine, resume, retokenise=retokenise)
 
     def _set_template(self, own: str | None, file: ModelFile, bos: str, eos: str) -> None:
-        self._bos_text, self.n_vocab = bos, file.n_vocab
+        self.model_file, self._bos_text, self.n_vocab = file, bos, file.n_vocab
         self.chat_template = ChatTemplate(file.chat_template if own is None else own, bos=bos, eos=eos, model=file.name)
 
     def _prompt_tokens(self, prompt: Prompt) -> list[int]:

@@ -167,9 +167,10 @@ class BaselineEngine(LocalEngine):
                 "The baseline does not constrain its output: llama_cpp.Llama ends the process where no token meets the "
                 "grammar. Leave grammar and json_schema out, or use engine='tuned'."
             )
+        made_at = time.perf_counter()
         prompt = self._prompt_tokens(request.prompt)
         self._check_length(len(prompt) + 1)
-        ticket = Ticket(request, prompt, listener)
+        ticket = Ticket(request, prompt, listener, made_at=made_at)
         with self._open():
             options = _options(request.sampling, self._llama)
             self._tickets.add(ticket)

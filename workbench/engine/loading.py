@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,8 +32,9 @@ def load(
     >>> engine = load("smollm2-135m", n_ctx=4096)
 
     Args:
-        model: a name (`workbench models` lists them) or the path of a GGUF.
-        engine: name of a registered engine: "tuned", or "baseline" for the plain ``llama_cpp.Llama``.
+        model: a name (`workbench models` lists them) or the path of a GGUF; for "endpoint" the name on the server.
+        engine: name of a registered engine: "tuned", "baseline" for the plain ``llama_cpp.Llama``, or "endpoint" for an
+            OpenAI-compatible server (:class:`workbench.endpoint.EndpointEngine`).
         chat_template: Jinja source to use instead of the model's own.
         profile: what `workbench tune` found for this model on this machine is used by default, for the tuned engine
             only, and named by the engine's ``profile``; settings given here win over it. ``False``: do without.
@@ -43,7 +45,8 @@ def load(
         isolation: "process" runs the tuned engine in a process of its own: whatever llama.cpp does there, this one
             lives (:class:`workbench.engine.ProcessEngine`).
         memory_limit_bytes: private memory that process may take.
-        settings: fields of :class:`workbench.EngineSettings`.
+        settings: fields of :class:`workbench.EngineSettings`; for "endpoint" also its own options (``provider``,
+            ``base_url``, …).
 
     Raises:
         UnknownName: no such model, engine or setting; lists the known ones.
@@ -58,6 +61,10 @@ def load(
     if memory_limit_bytes is not None and not isolated:
         raise InvalidSettings('memory_limit_bytes needs a process to limit. Add isolation="process".')
     make = engines.get("worker" if isolated else engine)
+    if getattr(make, "remote", False):
+        if not isinstance(model, str) or chat_template is not None:
+            raise InvalidSettings(f"engine={engine!r} takes the name of a model on a server, and no chat_template.")
+        return _reach(make, model, settings)
     loading = load_stepping_down if check_on_oom(on_oom) == "step_down" else load_as_asked
     EngineSettings.from_mapping(settings)  # a misspelt one is told before a large file is read
     file = resolve(model)
@@ -70,6 +77,13 @@ def load(
     if isinstance(made, LocalEngine):
         made.profile = used
     return made
+
+
+def _reach(make: Callable[..., Engine], model: str, options: dict[str, Any]) -> Engine:
+    """An engine on a server: its model is a name there, and what is no setting is an option of its own."""
+    known = EngineSettings.names()
+    settings = EngineSettings.from_mapping({name: value for name, value in options.items() if name in known})
+    return make(model, settings, **{name: value for name, value in options.items() if name not in known})
 
 
 def _isolated(engine: str, isolation: str) -> bool:

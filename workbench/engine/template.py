@@ -19,7 +19,8 @@ import warnings
 from collections.abc import Sequence
 from typing import IO, Any
 
-from workbench.errors import ChatTemplateError, NoChatTemplate
+from workbench.engine.roles import gentler
+from workbench.errors import ChatTemplateError, NoChatTemplate, SettingAdjusted
 from workbench.interfaces import Message
 
 DEADLINE_S = 2.0
@@ -48,7 +49,7 @@ class ChatTemplate:
         self.source = CHATML if source is None else source
         self._model = model
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        self._warned = False
+        self._warned = self._adapted = False
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
         """The prompt text.
@@ -56,6 +57,9 @@ class ChatTemplate:
         Args:
             messages: the conversation, oldest first.
             add_generation_prompt: end with the opening of an assistant's message.
+
+        A template that refuses the messages as they are is given them in a gentler way (:mod:`.roles`), with a
+        :class:`SettingAdjusted` warning the first time.
 
         Raises:
             ChatTemplateError: the template is broken, refuses the messages, or takes too long or too much memory.
@@ -68,12 +72,37 @@ class ChatTemplate:
                 NoChatTemplate,
                 stacklevel=2,
             )
+        try:
+            return self._rendered(messages, add_generation_prompt)
+        except _Refusal as refusal:
+            for way in gentler(messages):
+                with contextlib.suppress(_Refusal):
+                    text = self._rendered(way, add_generation_prompt)
+                    self._tell(refusal)
+                    return text
+            raise
+
+    def _rendered(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         variables = {
             "messages": [message.to_dict() for message in messages],
             "add_generation_prompt": add_generation_prompt,
             **self._tokens,
         }
         return _renderer.render(self.source, variables)
+
+    def _tell(self, refusal: ChatTemplateError) -> None:
+        if not self._adapted:
+            self._adapted = True
+            warnings.warn(
+                f"{self._model} does not take these messages as they are ({refusal}). System "
+                "messages are put into the user's, and messages of one role that follow one another are joined.",
+                SettingAdjusted,
+                stacklevel=3,
+            )
+
+
+class _Refusal(ChatTemplateError):
+    """The template does not take these messages, and says so."""
 
 
 class _Renderer:
@@ -111,6 +140,8 @@ class _Renderer:
                     "The chat template brought its process down (memory limit?). Pass another with chat_template=."
                 )
         reply = json.loads(answer)
+        if "refused" in reply:
+            raise _Refusal(f"The chat template failed: {reply['refused']}. Pass another with chat_template=.")
         if "error" in reply:
             raise ChatTemplateError(f"The chat template failed: {reply['error']}. Pass another with chat_template=.")
         return str(reply["text"])

@@ -18,6 +18,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 MEMORY_LIMIT_BYTES = 1 << 30
 
 
+class Refused(TemplateError):
+    """The template itself says that it does not take these messages."""
+
+
 def main() -> None:
     """Serve until standard input ends."""
     _limit_memory()
@@ -26,6 +30,8 @@ def main() -> None:
         request = json.loads(line)
         try:
             answer({"text": compiled(request["source"]).render(**request["variables"])})
+        except Refused as error:
+            answer({"refused": str(error)})
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             answer({"error": f"{type(error).__name__}: {error}"})
         except (RecursionError, MemoryError) as error:
@@ -58,7 +64,7 @@ def _to_json(value: Any, indent: int | None = None, **options: Any) -> str:
 
 
 def _raise_exception(message: str) -> NoReturn:
-    raise TemplateError(message)
+    raise Refused(message)
 
 
 def _strftime_now(form: str) -> str:

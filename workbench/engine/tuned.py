@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -94,12 +95,13 @@ class TunedEngine(LocalEngine):
 
     def ticket(self, request: Request, listener: Listener | None = None) -> Ticket:
         """A request, tokenised and checked, for :meth:`submit_all`."""
+        made_at = time.perf_counter()
         prompt = self._prompt_tokens(request.prompt)
         self._check_length(len(prompt))
         if request.grammar is not None or request.json_schema is not None:
             # compiled here, on the caller's thread, and kept for the engine's
             self._core.using_weights(lambda weights: compile_constraint(request, weights.vocabulary))
-        return Ticket(request, prompt, listener)
+        return Ticket(request, prompt, listener, made_at=made_at)
 
     def submit_all(self, tickets: list[Ticket]) -> None:
         """Queue several at once, all or none: those with the longest common beginnings one after another.

@@ -406,7 +406,9 @@ def test_kill_9_in_mid_write_leaves_whole_files_and_leftovers_that_go(tmp_path: 
         if leftovers >= 3:
             break
         child = start_writer(tmp_path, attempt, 10_000, 1_000_000)
-        time.sleep(0.02 + 0.013 * (attempt % 10))
+        at = len(list(tmp_path.glob(".*.tmp")))
+        while child.poll() is None and len(list(tmp_path.glob(".*.tmp"))) == at:
+            pass  # a write lasts a millisecond on a fast disk: kill at sight of one, not after a pause
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()

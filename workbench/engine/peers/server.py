@@ -135,6 +135,7 @@ class LlamaServerEngine(LocalEngine):
         self._finalizer()
 
     def _submit(self, request: Request, listener: Listener | None = None) -> PeerTicket:
+        made_at = time.perf_counter()
         prompt = self._prompt_tokens(request.prompt)
         if len(prompt) >= self._n_ctx_slot:
             raise ContextOverflow(len(prompt) + 1, self._n_ctx_slot)
@@ -146,7 +147,7 @@ class LlamaServerEngine(LocalEngine):
             prefix_cache=self._settings.prefix_cache,
         )
         self._check_open()
-        ticket = PeerTicket(request, prompt, listener)
+        ticket = PeerTicket(request, prompt, listener, made_at=made_at)
         self._tickets.add(ticket)
         work = _Work(ticket, self._server, body, self._counts, self.name, self._settings)
         threading.Thread(target=work.run, name="llama-server request", daemon=True).start()
@@ -173,8 +174,8 @@ class LlamaServerEngine(LocalEngine):
 class PeerTicket(Ticket):
     """A ticket whose cancelling hangs up: it is how llama-server is told to stop."""
 
-    def __init__(self, request: Request, prompt: list[int], listener: Listener | None = None) -> None:
-        super().__init__(request, prompt, listener)
+    def __init__(self, request: Request, prompt: list[int], listener: Listener | None, *, made_at: float) -> None:
+        super().__init__(request, prompt, listener, made_at=made_at)
         self._socket: socket.socket | None = None
         self._hang_up_guard = threading.Lock()
 

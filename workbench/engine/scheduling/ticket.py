@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from workbench.errors import StreamIncomplete
 from workbench.interfaces import Chunk, Completion, Request, Timings
+from workbench.telemetry import tell_request
 
 log = logging.getLogger("workbench.engine")
 
@@ -29,15 +30,18 @@ class Ticket:
         request: what was asked for.
         prompt: its tokens.
         listener: called on the engine's thread with each chunk, then with the completion or the error.
+        made_at: when it was asked for, on ``time.perf_counter``: before its prompt became tokens; ``None``: now.
 
     Attributes:
         cancelled: somebody asked for the end.
         alarm: the engine's list of tickets that were cancelled, so that it need not look at each of them every step.
     """
 
-    def __init__(self, request: Request, prompt: list[int], listener: Listener | None = None) -> None:
+    def __init__(
+        self, request: Request, prompt: list[int], listener: Listener | None = None, *, made_at: float | None = None
+    ) -> None:
         self.request, self.prompt = request, prompt
-        self.made_at = time.perf_counter()
+        self.made_at = time.perf_counter() if made_at is None else made_at
         self.cancelled = False
         self.alarm: list[Ticket] = []
         self.parts: list[str] = []
@@ -100,6 +104,7 @@ class Ticket:
     def end(self, result: Completion | BaseException) -> None:
         """Settle the fate."""
         if isinstance(result, Completion):
+            tell_request(result)  # before anybody is woken: who has waited for the answer finds its trace, too
             self._result = result
         else:
             self._error = result

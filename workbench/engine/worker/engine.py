@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -126,7 +127,9 @@ class ProcessEngine(LocalEngine):
         self._finalizer()
 
     def _submit(self, request: Request, listener: Listener | None = None) -> Ticket:
+        made_at = time.perf_counter()
         ticket = self._supervisor.ticket(request, self._spelling(request.prompt), listener)
+        ticket.made_at = made_at  # the template's time is the request's
         self._supervisor.submit([ticket])
         return ticket
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from workbench.engine.scheduling.ticket import Listener
 from workbench.engine.worker import failures, protocol
+from workbench.engine.worker.counting import NOTHING_YET, added
 from workbench.engine.worker.deaths import Death
 from workbench.engine.worker.process import Limits, WorkerProcess
 from workbench.engine.worker.remote_ticket import RemoteTicket
@@ -33,26 +34,6 @@ MOST_DEATHS = 2
 
 RETRY_LOAD_S = 30.0
 """After loading has failed twice in the same way, requests in this time get that error instead of another attempt."""
-
-_COUNTERS = (
-    *("requests", "prompt_tokens", "cached_tokens", "output_tokens", "steps", "compute_ms", "host_ms"),
-    *("shared_tokens", "restored_tokens", "drafted_tokens", "accepted_tokens", "grown", "released"),
-)
-
-_NOTHING_YET = EngineStats(
-    state="lazy",
-    n_ctx=None,
-    kv_used_tokens=None,
-    kv_bytes=None,
-    weights_bytes=None,
-    load_ms=None,
-    context_ms=None,
-    requests=0,
-    waiting=0,
-    prompt_tokens=0,
-    cached_tokens=0,
-    output_tokens=0,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +102,7 @@ class Supervisor:
         self._load_errors: list[BaseException] = []
         self._failed_at = -math.inf
         self._said_why: BaseException | None = None
-        self._stats, self._before = _NOTHING_YET, _NOTHING_YET
+        self._stats, self._before = NOTHING_YET, NOTHING_YET
         self.settings = load.settings
         self.facts: Mapping[str, Any] = {}
 
@@ -192,7 +173,7 @@ class Supervisor:
 
     def stats(self) -> EngineStats:
         """As last told, processes before included."""
-        stats = _added(self._before, self._stats)
+        stats = added(self._before, self._stats)
         busy = bool(self._tickets or self._calls)
         state = "closed" if self._closing else "busy" if busy else stats.state
         return dataclasses.replace(stats, state=state, respawns=max(0, self._spawned - 1))
@@ -337,7 +318,7 @@ class Supervisor:
             if worker is not self._worker:
                 return
             self._worker = None
-            self._before, self._stats = _added(self._before, self._stats), _NOTHING_YET
+            self._before, self._stats = added(self._before, self._stats), NOTHING_YET
             tickets, calls = self._take_all()
             if not worker.ready:
                 error = self._load_failure(death)
@@ -394,9 +375,3 @@ class Supervisor:
         tickets, calls = list(self._tickets.values()), list(self._calls.values())
         self._tickets, self._calls = {}, {}
         return tickets, calls
-
-
-def _added(before: EngineStats, now: EngineStats) -> EngineStats:
-    """The counters of processes before on top of the present one's."""
-    sums: dict[str, Any] = {name: getattr(before, name) + getattr(now, name) for name in _COUNTERS}
-    return dataclasses.replace(now, grow_ms=max(before.grow_ms, now.grow_ms), **sums)
