@@ -41,7 +41,11 @@ def test_the_package_exports_it_and_the_module_stays_reachable() -> None:
         == sorted(workbench.dashboard.__all__)
         == [
             "Dashboard",
+            "Profile",
             "pareto_figure",
+            "profile",
+            "retention_figure",
+            "stages_figure",
             "write_report",
             "write_tune_report",
         ]

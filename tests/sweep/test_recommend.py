@@ -113,6 +113,11 @@ def test_a_reference_nothing_can_beat_is_kept_for_sure(spec_of, simulated):
     assert found.evidence is None
 
 
+def test_a_single_configuration_beats_nobody(spec_of, simulated):
+    found = recommendation(spec_of(parameters={"a": [1]}), simulated, lambda p, arm: 1.0)
+    assert found.text.startswith("Nothing to choose between: a=1 is the only configuration.")
+
+
 def test_a_grid_no_different_from_the_baseline_may_be_used(spec_of, simulated):
     spec = spec_of(parameters={"a": [1]}, baseline={"engine": "baseline"}, fixed={"model": "m"})
     found = recommendation(spec, simulated, lambda p, arm: 1.0)

@@ -6,7 +6,8 @@
 >>> board.figure("forest", "decode_tps")              # one plotly figure
 >>> board.save("decode.html")                         # one self-contained file
 
-``pareto_figure`` draws the cost-quality front of any frame.
+``pareto_figure`` draws the cost-quality front of any frame, ``stages_figure`` where the time of turns goes, and
+``profile`` collects it.
 
 Knows findings (:class:`workbench.sweep.results.Analysis`) and never how runs are executed. plotly and pandas are
 loaded on first use.
@@ -21,16 +22,32 @@ from workbench.lazy import lazy_names
 if TYPE_CHECKING:
     from workbench.dashboard.board import Dashboard
     from workbench.dashboard.figures.pareto import pareto_figure
+    from workbench.dashboard.figures.retention import retention_figure
+    from workbench.dashboard.figures.stages import stages_figure
+    from workbench.dashboard.profiling import Profile, profile
     from workbench.dashboard.report import write_report
     from workbench.dashboard.tune_report import write_tune_report
 
 _HOME = {
     "Dashboard": "board",
+    "Profile": "profiling",
     "pareto_figure": "figures.pareto",
+    "profile": "profiling",
+    "retention_figure": "figures.retention",
+    "stages_figure": "figures.stages",
     "write_report": "report",
     "write_tune_report": "tune_report",
 }
 
-__all__ = ["Dashboard", "pareto_figure", "write_report", "write_tune_report"]
+__all__ = [
+    "Dashboard",
+    "Profile",
+    "pareto_figure",
+    "profile",
+    "retention_figure",
+    "stages_figure",
+    "write_report",
+    "write_tune_report",
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

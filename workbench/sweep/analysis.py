@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.sweep.comparing import against_reference, band_of, floor, main_effects
-from workbench.sweep.planning import configurations
+from workbench.sweep.planning import Configuration, configurations, situations
 from workbench.sweep.recommend import recommend
-from workbench.sweep.results import Analysis, Audit
+from workbench.sweep.results import Analysis, Audit, MainEffect, Objective
 from workbench.sweep.spec import SweepSpec
 from workbench.sweep.table import Run, Table
 from workbench.sweep.targets import evaluate
@@ -32,29 +32,43 @@ def analyse(
     arms, table, measures = configurations(spec), Table(runs), spec.measures
     floors = {m.metric: found for m in measures if (found := floor(table, arms, m.metric)) is not None}
     bands = {m.metric: band_of(floors.get(m.metric)) for m in measures}
-    comparisons = [c for m in measures for c in against_reference(table, arms, m, bands[m.metric])]
-    effects = [e for m in measures for e in main_effects(spec, table, m, bands[m.metric])]
+    groups = situations(spec, arms)
+    comparisons = [c for m in measures for c in against_reference(table, [g for _, g in groups], m, bands[m.metric])]
+    effects = [e for m in measures for e in main_effects(spec, arms, table, m, bands[m.metric])]
     return Analysis(
         name=spec.name,
         title=spec.title or spec.name,
         description=spec.description,
         objectives=measures,
-        parameters={name: tuple(levels) for name, levels in spec.parameters.items()},
+        parameters=spec.levels,
         baseline=next((arm.label for arm in arms if arm.arm == "baseline"), None),
-        frame=table.frame(list(spec.parameters), [o.metric for o in spec.objectives]),
+        frame=table.frame(list(spec.levels), [o.metric for o in spec.objectives]),
         floors=floors,
         comparisons=comparisons,
         main_effects=effects,
         recommendations=[
-            recommend(m, arms, table, comparisons, effects, spec.measures)
-            for m in spec.measures
+            recommend(m, group, table, comparisons, _of(spec, effects, group, table, m, bands), measures, situation)
+            for m in measures
             if m.role == "objective"
+            for situation, group in groups
         ],
         targets=[evaluate(spec, target, table, defaults or {}) for target in spec.targets],
         audit=audit,
         environment=_environment(runs),
         definitions=_definitions(runs),
     )
+
+
+def _of(
+    spec: SweepSpec,
+    effects: Sequence[MainEffect],
+    group: Sequence[Configuration],
+    table: Table,
+    measure: Objective,
+    bands: Mapping[str, float],
+) -> Sequence[MainEffect]:
+    """The main effects within one situation; over all of them they are averaged."""
+    return main_effects(spec, group, table, measure, bands[measure.metric]) if spec.within else effects
 
 
 def _environment(runs: Sequence[Run]) -> dict[str, Any]:

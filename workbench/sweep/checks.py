@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.errors import InvalidSettings, ModelError, SweepError, UnknownName
 from workbench.settings import EngineSettings
+from workbench.sweep.conditions import names as condition_names
 from workbench.sweep.planning import Arm, configurations
 from workbench.sweep.source import KeyPath
 from workbench.sweep.spec import SweepSpec
@@ -31,6 +32,7 @@ def check(spec: SweepSpec) -> None:
                 problem = str(UnknownName(f"parameter of {spec.notebook_path.name}", name, defaults))
                 raise spec.error(problem, (*path, name))
     _check_overlap(spec)
+    _check_conditions(spec)
     _check_measures(spec)
     for path, name, value in _values(spec):
         _check_value(spec, path, name, value)
@@ -39,11 +41,47 @@ def check(spec: SweepSpec) -> None:
 
 
 def _check_levels(spec: SweepSpec) -> None:
-    for name, levels in spec.parameters.items():
-        if not levels:
-            raise spec.error("this list of levels is empty. Give at least one.", ("parameters", name))
+    for path, group in _groups(spec):
+        for name, levels in group.items():
+            if not levels:
+                raise spec.error("this list of levels is empty. Give at least one.", (*path, name))
+    for index, group in enumerate(spec.linked):
+        counts = {name: len(levels) for name, levels in group.items()}
+        if len(set(counts.values())) != 1:
+            told = ", ".join(f"{name}: {count}" for name, count in counts.items()) or "none"
+            raise spec.error(f"linked parameters need equally many levels ({told}).", ("linked", index))
     for path, _, value in _values(spec):
         _check_plain(spec, path, value)
+
+
+def _check_conditions(spec: SweepSpec) -> None:
+    """Each condition can be read and speaks of parameters whose values the specification gives."""
+    known = {*spec.levels, *spec.fixed}
+    conditions: list[tuple[KeyPath, str]] = [(("when", name), text) for name, text in spec.when.items()]
+    conditions += [(("where", index), text) for index, text in enumerate(spec.where)]
+    for path, text in conditions:
+        try:
+            unknown = sorted(condition_names(text) - known)
+        except InvalidSettings as error:
+            raise spec.error(str(error), path) from error
+        if unknown:
+            raise spec.error(str(UnknownName("parameter", unknown[0], known)), path)
+    for index, name in enumerate(spec.within):
+        if name not in spec.levels:
+            raise spec.error(str(UnknownName("varied parameter", name, spec.levels)), ("within", index))
+    if spec.within and spec.baseline is not None:
+        problem = "a baseline belongs to no situation. Make it the first of the grid, or leave `within` out."
+        raise spec.error(problem, ("baseline",))
+    for name in spec.when:
+        if name not in spec.levels:
+            raise spec.error(str(UnknownName("varied parameter", name, spec.levels)), ("when", name))
+
+
+def _groups(spec: SweepSpec) -> Iterator[tuple[KeyPath, Mapping[str, list[Any]]]]:
+    """Sections that map names to lists of levels."""
+    yield ("parameters",), spec.parameters
+    for index, group in enumerate(spec.linked):
+        yield ("linked", index), group
 
 
 def _check_plain(spec: SweepSpec, path: KeyPath, value: Any) -> None:
@@ -68,7 +106,9 @@ def _notebook(spec: SweepSpec) -> dict[str, Any]:
 
 
 def _sections(spec: SweepSpec) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    yield ("parameters",), spec.parameters
+    yield from _groups(spec)
+    for index, one in enumerate(spec.configurations):
+        yield ("configurations", index), one
     yield ("fixed",), spec.fixed
     yield ("baseline",), spec.baseline or {}
     for index, target in enumerate(spec.targets):
@@ -80,16 +120,21 @@ def _values(spec: SweepSpec) -> Iterator[tuple[KeyPath, str, Any]]:
     """Every single value with its key path and parameter name."""
     for path, values in _sections(spec):
         for name, value in values.items():
-            if path == ("parameters",):
+            if path[0] in ("parameters", "linked"):
                 yield from (((*path, name, index), name, level) for index, level in enumerate(value))
             else:
                 yield (*path, name), name, value
 
 
 def _check_overlap(spec: SweepSpec) -> None:
-    for name in spec.parameters:
-        if name in spec.fixed:
-            raise spec.error("this parameter is in `parameters` and in `fixed`. Keep one.", ("fixed", name))
+    seen: dict[str, KeyPath] = {}
+    for path, group in _groups(spec):
+        for name in group:
+            if name in spec.fixed:
+                raise spec.error(f"this parameter is in `{path[0]}` and in `fixed`. Keep one.", ("fixed", name))
+            if name in seen:
+                raise spec.error(f"this parameter is in `{seen[name][0]}` already. Keep one.", (*path, name))
+            seen[name] = path
 
 
 def _check_measures(spec: SweepSpec) -> None:
@@ -162,8 +207,12 @@ def _stands_alone(name: str, value: Any) -> bool:
 def _where(spec: SweepSpec, name: str, value: Any, arm: Arm) -> KeyPath:
     if arm == "baseline" and name in (spec.baseline or {}):
         return ("baseline", name)
-    if name in spec.parameters:
-        return ("parameters", name, spec.parameters[name].index(value))
+    for path, group in _groups(spec):
+        if name in group and value in group[name]:
+            return (*path, name, group[name].index(value))
+    for index, one in enumerate(spec.configurations):
+        if one.get(name) == value and name in one:
+            return ("configurations", index, name)
     return ("fixed", name)
 
 

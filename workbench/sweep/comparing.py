@@ -5,14 +5,13 @@ A family is all comparisons of one kind on one metric. Knows no recommendations 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from workbench.sweep import statistics
-from workbench.sweep.planning import Configuration, label_of, reference, show
+from workbench.sweep.planning import Configuration, canonical, reference, show
 from workbench.sweep.results import Comparison, Effect, Floor, MainEffect, Objective
 from workbench.sweep.spec import SweepSpec
 from workbench.sweep.table import BlockKey, Table
@@ -42,12 +41,15 @@ def compare(
 
 
 def against_reference(
-    table: Table, arms: Sequence[Configuration], objective: Objective, band: float
+    table: Table, groups: Sequence[Sequence[Configuration]], objective: Objective, band: float
 ) -> list[Comparison]:
-    """Every configuration of the grid against the reference, on one metric."""
-    against = reference(arms)
-    others = [arm for arm in arms if arm.arm == "grid" and arm is not against]
-    return _judged(objective, [_draft(table, arm, against, objective.metric) for arm in others], band)
+    """Every configuration of the grid against the reference of its own group, on one metric: one family."""
+    drafts = []
+    for arms in groups:
+        against = reference(arms)
+        others = [arm for arm in arms if arm.arm == "grid" and arm is not against]
+        drafts += [_draft(table, arm, against, objective.metric) for arm in others]
+    return _judged(objective, drafts, band)
 
 
 def _draft(table: Table, ours: Configuration, theirs: Configuration, metric: str) -> _Draft:
@@ -130,10 +132,17 @@ def band_of(twins: Floor | None) -> float:
     return max(statistics.LEAST_BAND, twins.width if twins else 0.0)
 
 
-def main_effects(spec: SweepSpec, table: Table, objective: Objective, band: float) -> list[MainEffect]:
-    """Every level of every parameter against its first, on one metric."""
-    steps = [(name, levels[0], level) for name, levels in spec.parameters.items() for level in levels[1:]]
-    drafts = [_main_draft(spec, table, objective.metric, *step) for step in steps]
+def main_effects(
+    spec: SweepSpec, arms: Sequence[Configuration], table: Table, objective: Objective, band: float
+) -> list[MainEffect]:
+    """Every level of every parameter against its first, on one metric, where configurations differ in nothing else."""
+    drafts, steps = [], []
+    for name, levels in spec.levels.items():
+        for level in levels[1:] if _is_a_choice(spec, name) else ():
+            matched = list(_matched(arms, _together(spec, name), name, levels[0], level))
+            if matched:
+                steps.append((name, levels[0], level))
+                drafts.append(_main_draft(table, objective.metric, matched, steps[-1]))
     judged = _judged(objective, drafts, band)
     return [
         MainEffect(parameter=name, level=level, reference_level=first, comparison=comparison)
@@ -141,8 +150,8 @@ def main_effects(spec: SweepSpec, table: Table, objective: Objective, band: floa
     ]
 
 
-def _main_draft(spec: SweepSpec, table: Table, metric: str, name: str, first: Any, level: Any) -> _Draft:
-    matched = list(_matched(spec, name, first, level))
+def _main_draft(table: Table, metric: str, matched: Sequence[tuple[str, str]], step: tuple[str, Any, Any]) -> _Draft:
+    name, first, level = step
     logs, objection = _averaged(table, matched, metric)
     if logs and not objection:
         lengths, _ = _averaged(table, matched, LENGTH_METRIC)
@@ -156,15 +165,30 @@ def _main_draft(spec: SweepSpec, table: Table, metric: str, name: str, first: An
     )
 
 
-def _matched(spec: SweepSpec, name: str, first: Any, level: Any) -> Iterable[tuple[str, str]]:
-    """Labels of configurations that differ in one parameter only: (with ``level``, with ``first``)."""
-    others = [[(other, value) for value in levels] for other, levels in spec.parameters.items() if other != name]
-    for rest in itertools.product(*others):
-        for_level, for_first = {**dict(rest), name: level}, {**dict(rest), name: first}
-        yield (
-            label_of({key: for_level[key] for key in spec.parameters}),
-            label_of({key: for_first[key] for key in spec.parameters}),
-        )
+def _together(spec: SweepSpec, name: str) -> frozenset[str]:
+    """The parameters that change with this one, itself included."""
+    return next((frozenset(group) for group in spec.linked if name in group), frozenset([name]))
+
+
+def _is_a_choice(spec: SweepSpec, name: str) -> bool:
+    """Whether a level of this parameter says which others changed with it: if not, its effect is nobody's own."""
+    together = next((group for group in spec.linked if name in group), None)
+    return together is None or len({canonical(level) for level in together[name]}) == len(together[name])
+
+
+def _matched(
+    arms: Sequence[Configuration], together: frozenset[str], name: str, first: Any, level: Any
+) -> Iterable[tuple[str, str]]:
+    """Labels of configurations that differ in one parameter, and what changes with it, only: (``level``, ``first``)."""
+
+    def rest(arm: Configuration) -> str:
+        return canonical({key: value for key, value in arm.varied.items() if key not in together})
+
+    grid = [arm for arm in arms if arm.arm == "grid" and name in arm.varied]
+    with_first = {rest(arm): arm.label for arm in grid if canonical(arm.varied[name]) == canonical(first)}
+    for arm in grid:
+        if canonical(arm.varied[name]) == canonical(level) and rest(arm) in with_first:
+            yield arm.label, with_first[rest(arm)]
 
 
 def _averaged(table: Table, matched: Sequence[tuple[str, str]], metric: str) -> tuple[list[float], str]:

@@ -14,7 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from workbench.errors import InvalidSettings
+from workbench.sweep.conditions import holds
 from workbench.sweep.notebooks import code_hash
+from workbench.sweep.source import KeyPath
 from workbench.sweep.spec import SweepSpec
 
 Arm = Literal["grid", "baseline", "twin"]
@@ -58,12 +61,12 @@ class Cell:
 
 
 def configurations(spec: SweepSpec) -> tuple[Configuration, ...]:
-    """Every configuration: the grid in the order of the file, then the baseline, then the twin.
+    """Every configuration: the grid in the order of the file, what is written out, the baseline, the twin.
 
     Raises:
-        SpecError: two configurations are the same.
+        SpecError: two configurations are the same, or the conditions leave none.
     """
-    grid = [_grid_configuration(spec, levels) for levels in itertools.product(*spec.parameters.values())]
+    grid = _grid(spec)
     baseline = _baseline(spec)
     _refuse_duplicates(spec, grid, baseline)
     arms = [*grid, *([baseline] if baseline else [])]
@@ -76,6 +79,15 @@ def configurations(spec: SweepSpec) -> tuple[Configuration, ...]:
 def reference(arms: Sequence[Configuration]) -> Configuration:
     """What the others are compared with: the baseline, or the first configuration of the grid."""
     return next((arm for arm in arms if arm.arm == "baseline"), arms[0])
+
+
+def situations(spec: SweepSpec, arms: Sequence[Configuration]) -> list[tuple[str, list[Configuration]]]:
+    """The arms by the situation they are in (``within``), each in words; without any there is one, without a name."""
+    groups: dict[str, list[Configuration]] = {}
+    for arm in arms:
+        situation = label_of({name: arm.varied.get(name) for name in spec.within}) if spec.within else ""
+        groups.setdefault(situation, []).append(arm)
+    return list(groups.items())
 
 
 def plan(spec: SweepSpec) -> list[Cell]:
@@ -104,16 +116,47 @@ def _order(count: int, seed: int, block: int) -> list[int]:
     return order
 
 
-def _grid_configuration(spec: SweepSpec, levels: Sequence[Any]) -> Configuration:
-    varied = dict(zip(spec.parameters, levels, strict=True))
-    return Configuration(label=label_of(varied), arm="grid", parameters={**spec.fixed, **varied}, varied=varied)
+def _grid(spec: SweepSpec) -> list[Configuration]:
+    rows = _rows(spec)
+    kept = [row for row in rows if all(_holds(spec, ("where", at), text, row) for at, text in enumerate(spec.where))]
+    if spec.when:  # what a condition leaves out makes some of them the same
+        kept = list({canonical(row): row for row in (_relevant(spec, row) for row in kept)}.values())
+    if not kept:
+        raise spec.error(f"the conditions leave none of {len(rows)} configurations. Loosen one.", ("where",))
+    return [
+        Configuration(label=label_of(row), arm="grid", parameters={**spec.fixed, **row}, varied=row) for row in kept
+    ]
+
+
+def _rows(spec: SweepSpec) -> list[dict[str, Any]]:
+    """Name → level of each configuration: the grid, unless there are only configurations written out, and those."""
+    axes = [[{name: level} for level in levels] for name, levels in spec.parameters.items()]
+    axes += [[dict(zip(group, row, strict=True)) for row in zip(*group.values(), strict=True)] for group in spec.linked]
+    grid = [dict(itertools.chain.from_iterable(part.items() for part in parts)) for parts in itertools.product(*axes)]
+    return (grid if axes or not spec.configurations else []) + [dict(row) for row in spec.configurations]
+
+
+def _relevant(spec: SweepSpec, row: dict[str, Any]) -> dict[str, Any]:
+    """The row without the parameters that play no part in it."""
+    return {
+        name: value
+        for name, value in row.items()
+        if name not in spec.when or _holds(spec, ("when", name), spec.when[name], row)
+    }
+
+
+def _holds(spec: SweepSpec, path: KeyPath, condition: str, row: Mapping[str, Any]) -> bool:
+    try:
+        return holds(condition, {**spec.fixed, **row})
+    except InvalidSettings as error:
+        raise spec.error(str(error), path) from error
 
 
 def _baseline(spec: SweepSpec) -> Configuration | None:
     if spec.baseline is None:
         return None
-    first = {name: levels[0] for name, levels in spec.parameters.items()}
-    varied = {**first, **spec.baseline}
+    first = _rows(spec)[0]
+    varied = _relevant(spec, {**first, **spec.baseline})
     return Configuration(label="baseline", arm="baseline", parameters={**spec.fixed, **varied}, varied=varied)
 
 
@@ -121,12 +164,13 @@ def _refuse_duplicates(spec: SweepSpec, grid: Sequence[Configuration], baseline:
     labels: set[str] = set()
     for one in grid:  # labels tell configurations apart for people: 1 and "1" must not both be levels
         if one.label in labels:
-            raise spec.error(f"{one.label!r} is in the grid twice. Remove the repeated level.", ("parameters",))
+            section = "parameters" if spec.parameters or spec.linked else "configurations"
+            raise spec.error(f"{one.label!r} is in the grid twice. Remove the repeated level.", (section,))
         labels.add(one.label)
-    seen = {_canonical(one.parameters): one.label for one in grid}
-    if baseline and _canonical(baseline.parameters) in seen:
+    seen = {canonical(one.parameters): one.label for one in grid}
+    if baseline and canonical(baseline.parameters) in seen:
         raise spec.error(
-            f"the baseline is the same as {seen[_canonical(baseline.parameters)]!r} of the grid. Leave it out: the "
+            f"the baseline is the same as {seen[canonical(baseline.parameters)]!r} of the grid. Leave it out: the "
             "first configuration is then the reference; `twin: true` runs it twice.",
             ("baseline",),
         )
@@ -153,8 +197,9 @@ def _cell_id(arm: Configuration, block: int, code: str) -> str:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(_canonical(value).encode()).hexdigest()
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def _canonical(value: Any) -> str:
+def canonical(value: Any) -> str:
+    """Equal for equal values, and for no others: 1, 1.0 and true are three."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.registry import Registry, embedders, memories
@@ -82,8 +82,21 @@ def recommend(
     comparisons: Sequence[Comparison],
     effects: Sequence[MainEffect],
     measures: Sequence[Objective],
+    situation: str = "",
 ) -> Recommendation:
-    """What to use for one objective."""
+    """What to use for one objective, and in which situation, where there are several."""
+    found = _recommended(objective, arms, table, comparisons, effects, measures)
+    return replace(found, headline=f"{situation}: {found.headline}") if situation else found
+
+
+def _recommended(
+    objective: Objective,
+    arms: Sequence[Configuration],
+    table: Table,
+    comparisons: Sequence[Comparison],
+    effects: Sequence[MainEffect],
+    measures: Sequence[Objective],
+) -> Recommendation:
     findings = _Findings(objective, arms, table, comparisons, effects, measures)
     measured = findings.measured()
     if not any(table.column(arm.label, objective.metric) for arm in arms):
@@ -114,8 +127,9 @@ def _by_main_effects(findings: _Findings, measured: Sequence[Configuration]) -> 
         if better:
             levels[name] = max(better, key=lambda effect: findings.gain(effect.comparison)).level
         notes += [_undecided(effect) for effect in effects if not better and effect.comparison.verdict != "worse"]
-    chosen = next(arm for arm in findings.grid if arm.label == label_of(levels))
-    best = measured[0] if measured else chosen
+    best = measured[0] if measured else first
+    # conditions may have left out what the best levels come to together
+    chosen = next((arm for arm in findings.grid if arm.label == label_of(levels)), best)
     if best is not chosen and chosen in measured:
         rivals = len(measured) - 1
         direct = compare(findings.table, best, chosen, findings.objective, _band_of(findings), picked_from=rivals)
@@ -213,6 +227,8 @@ def _keep_reference(findings: _Findings) -> tuple[bool, str]:
     others = [c for arm in findings.grid if (c := findings.evidence(arm)) is not None]
     open_ones = [c for c in others if not _cannot_be_better(c, findings.objective)]
     label = findings.reference.label
+    if not others:
+        return True, f"Nothing to choose between: {label} is the only configuration."
     if open_ones:
         best = max(open_ones, key=lambda c: (_turned(c, findings.objective), c.label))
         return False, (

@@ -94,6 +94,10 @@ class Sweep:
         """How many planned cells are done, failed and missing. Reads only, also while another process runs it."""
         return _audit(self.plan(), self._ended())
 
+    def runs(self) -> list[Run]:
+        """Finished runs of planned cells, each cell at most once."""
+        return _runs(self.plan(), self._ended())
+
     def analyse(self) -> Analysis:
         """What has been found so far."""
         cells, ended = self.plan(), self._ended()

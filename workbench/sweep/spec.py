@@ -77,6 +77,14 @@ class SweepSpec(_Strict):
         description: what the sweep is for.
         notebook: the notebook to run, relative to the file.
         parameters: name → levels; the sweep runs the full grid.
+        linked: parameters that change together: name → levels, equally many; the grid takes them as one.
+        configurations: further arms, each written out as name → value; what it leaves open stays as in ``fixed``, or
+            as the notebook has it.
+        when: name → condition; where that is false the parameter is left out of the configuration, and
+            configurations that are then the same are one (:mod:`workbench.sweep.conditions`).
+        where: conditions; configurations for which one is false are not run.
+        within: parameters that are situations, not choices (a workload): each configuration is compared with the first
+            one of its own situation, and there is a recommendation for each.
         fixed: parameters that stay the same.
         baseline: an extra arm: these override ``fixed`` and the first levels of the grid.
         twin: run the reference a second time in each block, to learn how far equal runs differ here (A/A).
@@ -95,6 +103,11 @@ class SweepSpec(_Strict):
     description: str = ""
     notebook: str = Field(min_length=1)
     parameters: dict[str, list[Any]] = Field(default_factory=dict)
+    linked: tuple[dict[str, list[Any]], ...] = ()
+    configurations: tuple[Values, ...] = ()
+    when: dict[str, str] = Field(default_factory=dict)
+    where: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
     fixed: Values = Field(default_factory=dict)
     baseline: Values | None = None
     twin: bool = False
@@ -109,7 +122,7 @@ class SweepSpec(_Strict):
 
     _source: Source = PrivateAttr(default_factory=lambda: Source({}, None, {}))
 
-    @field_validator("objectives", "quality", "targets", mode="before")
+    @field_validator("objectives", "quality", "targets", "linked", "configurations", "where", "within", mode="before")
     @classmethod
     def _as_tuple(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
@@ -136,6 +149,20 @@ class SweepSpec(_Strict):
             raise _explain(error, source) from error
         spec._source = source
         return spec
+
+    @property
+    def levels(self) -> dict[str, tuple[Any, ...]]:
+        """Every parameter that is varied, and its levels in the order of the file; 1, 1.0 and true are three."""
+        found: dict[str, dict[str, Any]] = {}
+        groups = [
+            self.parameters,
+            *self.linked,
+            *({name: [value] for name, value in c.items()} for c in self.configurations),
+        ]
+        for group in groups:
+            for name, levels in group.items():
+                found.setdefault(name, {}).update((repr(level), level) for level in levels)
+        return {name: tuple(levels.values()) for name, levels in found.items()}
 
     @property
     def folder(self) -> Path:
