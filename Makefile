@@ -66,7 +66,9 @@ lab: install
 	$(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: install
-	@$(BIN)/workbench bench engine || missed=1; $(BIN)/workbench bench memory || missed=1; exit $${missed:-0}
+	@for room in engine memory compression caching conversation endpoint; do \
+	  $(BIN)/workbench bench $$room || missed=1; \
+	done; exit $${missed:-0}
 
 doctor: install
 	$(BIN)/workbench doctor

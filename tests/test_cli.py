@@ -151,7 +151,7 @@ def test_bench_prints_asked_against_measured(spec: Path) -> None:
 
 
 def test_a_bench_is_a_file_or_a_folder_in_the_order_of_its_numbers(tmp_path: Path) -> None:
-    from workbench.cli import _bench_specs
+    from workbench.cli_sweep import _bench_specs
 
     (tmp_path / "engine").mkdir()
     for name in ("engine/10_last.yaml", "engine/2_second.yaml", "engine/1_first.yaml", "gpu.yaml"):

@@ -111,15 +111,25 @@ MEMORIES = {
 }
 BUILT_INS = [
     *((memories, name, options, Memory) for name, options in MEMORIES.items()),
+    (compressors, "extractive", {"count_tokens": len, "embedder": "hashing"}, Compressor),
     (compressors, "middle", {"count_tokens": len}, Compressor),
+    (compressors, "chain", {"count_tokens": len, "steps": ["middle"]}, Compressor),
+    (compressors, "prompt", {"count_tokens": len}, Compressor),
+    (compressors, "random", {"count_tokens": len}, Compressor),
+    (compressors, "summary", {"count_tokens": len, "engine": ScriptedEngine(["A summary."])}, Compressor),
+    (compressors, "truncate", {"count_tokens": len}, Compressor),
+    (compressors, "surprise", {"count_tokens": ScriptedEngine("")}, Compressor),
     (caches, "exact", {}, Cache),
+    (caches, "semantic", {"embedder": "hashing", "threshold": 0.9}, Cache),
     (embedders, "hashing", {}, Embedder),
     (executors, "local", {}, Executor),
 ]
-# These need a model's folder, or a program of others: tests/embedding/test_backends.py, tests/engine/peers.
+# These need a model's folder, a server, or a program of others: tests/embedding/test_backends.py, tests/endpoint,
+# tests/engine/peers.
 ELSEWHERE = {
     *(("embedder", name) for name in ("all-minilm-l6-v2", "paraphrase-minilm-l3-v2")),
     *(("embedder", name) for name in ("gguf", "onnx", "sentence-transformers")),
+    ("engine", "endpoint"),
     ("engine", "llama-server"),
 }
 

@@ -17,7 +17,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from workbench.checkup import doctor
-    from workbench.dashboard import Dashboard
+    from workbench.conversation import ConversationSettings, Session
+    from workbench.dashboard import Dashboard, profile
     from workbench.engine import Side, compare_settings, guard_kv, load, presets
     from workbench.errors import WorkbenchError
     from workbench.evaluation import perplexity
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     from workbench.sweep import Sweep, record
 
 _HOME = {
+    "ConversationSettings": "conversation",
     "Dashboard": "dashboard",
     "EngineSettings": "settings",
     "Message": "interfaces",
     "Monitor": "hardware",
     "Request": "interfaces",
     "Sampling": "interfaces",
+    "Session": "conversation",
     "Side": "engine",
     "Sweep": "sweep",
     "WorkbenchError": "errors",
@@ -52,17 +55,20 @@ _HOME = {
     "list_models": "models",
     "perplexity": "evaluation",
     "presets": "engine",
+    "profile": "dashboard",
     "record": "sweep",
     "snapshot": "hardware",
 }
 
 __all__ = [
+    "ConversationSettings",
     "Dashboard",
     "EngineSettings",
     "Message",
     "Monitor",
     "Request",
     "Sampling",
+    "Session",
     "Side",
     "Sweep",
     "WorkbenchError",
@@ -81,6 +87,7 @@ __all__ = [
     "memories",
     "perplexity",
     "presets",
+    "profile",
     "record",
     "snapshot",
 ]

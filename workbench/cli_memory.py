@@ -40,7 +40,10 @@ def list_sessions(folder: Folder, as_json: AsJson = False) -> None:
         return
     for row in rows:
         typer.echo(f"{row['messages']:>8,}  {_day(row['first'])}  {_day(row['last'])}  {shown(row['session'])}")
-    typer.echo(f"{len(rows)} sessions, {sum(row['messages'] for row in rows):,} messages", err=True)
+    typer.echo(
+        f"{len(rows)} {'session' if len(rows) == 1 else 'sessions'}, {sum(row['messages'] for row in rows):,} messages",
+        err=True,
+    )
 
 
 @memory_app.command()

@@ -9,6 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from workbench.settings import cache_dir
 from workbench.sweep import Sweep
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +29,19 @@ MINIATURES: dict[str, list[dict[str, Any]]] = {
             "show_plot": False,
         },
     ],
+    "caching": [
+        {
+            "model": TINY,
+            "responses": "exact",
+            "requests": 4,
+            "max_tokens": 2,
+            "n_threads": 1,
+            "others": [],
+            "show_plot": False,
+        }
+    ],
+    "caching_repeated": [{"model": TINY, "prompts": 2, "repeats": 3, "max_tokens": 2, "n_threads": 1}],
+    "caching_semantic": [{"pairs": "own", "budget": 0.5}],
     "decode_limit": [{"model": TINY, "n_gen": 8, "measured": measured} for measured in ("engine", "limit")],
     "postprocessing": [{"lengths": [64, 96], "window": 8, "windows": 4}],
     "resident_memory": [{"model": TINY, "output_tokens": 4}],
@@ -70,6 +84,66 @@ MINIATURES: dict[str, list[dict[str, Any]]] = {
         },
         {"embedding": "hashing", "data": "small", "sentences": 400, "passages": 3, "queries": 3, "show_plot": False},
     ],
+    "compression": [
+        {
+            "model": TINY,
+            "embedding": "hashing",
+            "conversations": ["boathouse"],
+            "questions": 2,
+            "likelihood_questions": 1,
+            "excerpt_tokens": 300,
+            "lengths": [200],
+            "n_ctx": 1024,
+            "n_threads": 1,
+        },
+        {
+            "model": TINY,
+            "strategy": "surprise",
+            "rate": 0.3,
+            "embedding": None,
+            "conversations": ["allotment"],
+            "questions": 1,
+            "likelihood_questions": 0,
+            "lengths": [],
+            "n_ctx": 1024,
+            "n_threads": 1,
+            "show_plot": False,
+        },
+    ],
+    "compression_evidence": [
+        {
+            "data": ["small"],
+            "ranks": ["words"],
+            "embedding": "hashing",
+            "model": TINY,
+            "seeds": 2,
+            "conversations": 1,
+            "first_conversations": 1,
+        }
+    ],
+    "compression_likelihood": [
+        {
+            "model": TINY,
+            "embedding": "hashing",
+            "strategies": ["surprise", "middle"],
+            "questions": 1,
+            "excerpt_tokens": 300,
+            "n_ctx": 1024,
+            "n_threads": 1,
+        }
+    ],
+    "compression_prompt": [{"model": TINY}],
+    "compression_breakeven": [
+        {"model": TINY, "embedding": "hashing", "lengths": [200, 300], "n_ctx": 1024, "n_threads": 1},
+        {
+            "model": TINY,
+            "embedding": "hashing",
+            "strategies": ["surprise"],
+            "scorer": TINY,
+            "lengths": [200],
+            "n_threads": 1,
+        },
+    ],
     "memory": [
         {"model": TINY, "embedding": "hashing", "k": 4, "conversations": ["boathouse"]},
         {"model": TINY, "strategy": "buffer", "k": 4, "history": 150, "show_plot": False},
@@ -80,11 +154,34 @@ MINIATURES: dict[str, list[dict[str, Any]]] = {
     "memory_recall": [{"embedder": "hashing", "messages": 100, "queries": 5}],
     "memory_restart": [{"embedder": "hashing", "messages": 100}],
     "memory_sessions": [{"sessions": 4, "messages": 18}],
+    "memory_graph": [{"nodes": 200, "slices": 5}],
+    "endpoint_load": [{"at_once": [1, 4], "sizes": ["simple", "medium"], "most": 4, "latency_s": 0.1}],
+    "long_chat": [
+        {"model": TINY, "n_ctx": 4096, "turns": 25, "embedder": "hashing", "answer_tokens": 2, "n_threads": 1}
+    ],
+    "turn_overhead": [
+        {"model": TINY, "messages": 40, "turns": 3, "embedder": "hashing", "n_ctx": 4096, "n_threads": 1}
+    ],
     "memory_crash": [{"kills": 1, "longest_s": 0.1}],
     "memory_claims": [
         {"claim": "request-scoped reads", "size": 200},
         {"claim": "kept vectors", "embedder": "hashing", "size": 50},
     ],
+    "turn": [
+        {"model": TINY, "scenario": "cold_start", "turns": 2, "max_tokens": 4, "memory": None, "n_threads": 1},
+        {
+            "model": TINY,
+            "scenario": "tools",
+            "turns": 1,
+            "max_tokens": 4,
+            "memory": None,
+            "n_ctx": 8192,
+            "n_threads": 1,
+            "show_plot": False,
+        },
+    ],
+    "story": [{"model": TINY, "turns": 1, "decodes": False, "write_s": 0, "n_ctx": 8192, "n_threads": 1}],
+    "cast": [{"model": TINY, "rounds": 1, "story_tokens": 100, "max_tokens": 2, "n_threads": 1}],
     "gpu": [
         {
             "model": TINY,
@@ -100,6 +197,9 @@ MINIATURES: dict[str, list[dict[str, Any]]] = {
 }
 RECORDS = {
     "engine": "decode_tps",
+    "caching": "hit_rate",
+    "caching_repeated": "hit_rate",
+    "caching_semantic": "hit_rate",
     "decode_limit": "decode_tps",
     "postprocessing": "growth_ratio",
     "resident_memory": "overhead_bytes",
@@ -115,6 +215,11 @@ RECORDS = {
     "tune": "decode_ratio",
     "estimate": "worst_error",
     "embedding": "texts_per_s",
+    "compression": "evidence_kept",
+    "compression_evidence": "small_words_50_kept",
+    "compression_likelihood": "full_nats",
+    "compression_prompt": "held_out_saved",
+    "compression_breakeven": "prefill_ms",
     "memory": "recall_at_k",
     "memory_locomo": "ranked_recall",
     "memory_relations": "relation_f1",
@@ -122,11 +227,34 @@ RECORDS = {
     "memory_recall": "recall_p50_ms",
     "memory_restart": "first_recall_s",
     "memory_sessions": "isolated",
+    "memory_graph": "slice_ms_p50",
+    "endpoint_load": "identical",
+    "long_chat": "in_prompt",
+    "turn_overhead": "overhead_p50_ms",
     "memory_crash": "acknowledged",
     "memory_claims": "with_ms",
+    "story": "input_ratio",
+    "turn": "turn_ms",
+    "cast": "computed_ratio",
     "gpu": "tuned_batched_tps",
 }
-ONCE = {"10_tune", "11_estimate", "12_soak", "1_locomo", "memory_locomo", "2_relations", "6_sessions", "7_crash"}
+ONCE = {
+    "2_semantic",
+    "1_long_chat",
+    "3_story",
+    "5_cast",
+    "1_evidence",
+    "2_likelihood",
+    "4_prompt",
+    "10_tune",
+    "11_estimate",
+    "12_soak",
+    "1_locomo",
+    "memory_locomo",
+    "2_relations",
+    "6_sessions",
+    "7_crash",
+}
 """Specifications whose one run is a comparison, or the same whenever it is made."""
 
 
@@ -158,9 +286,26 @@ def test_it_runs_in_miniature(path: Path, tiny: Path, tmp_path: Path) -> None:
         analysis = Sweep.from_file(spec).run(progress=False)
         assert (analysis.audit.done, analysis.audit.failures) == (1, ())
         executed = next((tmp_path / "results" / f"mini-{number}" / "runs").glob("*/notebook.ipynb"))
-        if fixed.get("show_plot", path.stem == "engine"):
+        if fixed.get("show_plot", path.stem in ("engine", "compression", "turn")):
             outputs = [o for cell in nbformat.read(executed, as_version=4).cells for o in cell.get("outputs", [])]
             assert any("application/vnd.plotly.v1+json" in output.get("data", {}) for output in outputs)
+
+
+def test_a_run_with_the_disk_tier_leaves_nothing_to_the_next(tiny: Path, tmp_path: Path) -> None:
+    """Else the first block would be cold and all others warm."""
+    fixed = {
+        **MINIATURES["caching"][0],
+        "model": str(tiny),
+        "prefix": "disk",
+        "responses": "none",
+        "workload": "agents",
+    }
+    parts = {"name": "disk", "notebook": str(ROOT / "notebooks" / "caching.ipynb"), "fixed": fixed, "blocks": 1}
+    spec = tmp_path / "disk.yaml"
+    spec.write_text(json.dumps({**parts, "objectives": [{"metric": "total_s", "direction": "minimize"}]}))
+    before = set((cache_dir() / "kv").rglob("*"))
+    assert Sweep.from_file(spec).run(progress=False).audit.done == 1
+    assert set((cache_dir() / "kv").rglob("*")) == before
 
 
 @pytest.mark.model

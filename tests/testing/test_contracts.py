@@ -12,7 +12,7 @@ from workbench.caching import ExactCache
 from workbench.compression import MiddleCompressor
 from workbench.embedding import HashingEmbedder
 from workbench.errors import StreamIncomplete
-from workbench.interfaces import CacheStats, Compression, Outcome, Scores
+from workbench.interfaces import Compression, Outcome, Scores
 from workbench.settings import EngineSettings
 from workbench.testing import (
     CacheContract,
@@ -139,13 +139,13 @@ class Forgetful(ExactCache):
 
 class NoBudget(ExactCache):
     def __init__(self):
-        super().__init__(2**30)
+        super().__init__(max_bytes=2**30)
 
 
 class CountsNothing(ExactCache):
     @property
     def stats(self):
-        return CacheStats(hits=0, misses=0, entries=len(self._entries), bytes=self._bytes)
+        return dataclasses.replace(super().stats, hits=0, misses=0)
 
 
 class KeepsNone(ExactCache):

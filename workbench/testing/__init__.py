@@ -1,7 +1,7 @@
-"""What authors of components need: contract suites per Protocol, a scripted engine, a maker of tiny GGUF files.
+"""What authors of components need: contract suites per Protocol, a scripted engine, a mock endpoint, tiny GGUF files.
 
-``ScriptedEngine`` and ``make_tiny_gguf`` need no test library; pytest and Hypothesis are imported when a contract is
-first used. A contract is a base class::
+``ScriptedEngine``, ``MockEndpoint`` and ``make_tiny_gguf`` need no test library; pytest and Hypothesis are imported
+when a contract is first used. A contract is a base class::
 
     from workbench.testing import MemoryContract
 
@@ -25,28 +25,35 @@ if TYPE_CHECKING:
         ExecutorContract,
         MemoryContract,
     )
+    from workbench.testing.mock_endpoint import Answer, Fault, MockEndpoint
     from workbench.testing.scripted import Reply, ScriptedEngine
     from workbench.testing.tiny_gguf import make_tiny_gguf
 
 _HOME = {
+    "Answer": "mock_endpoint",
     "CacheContract": "contracts",
     "CompressorContract": "contracts",
     "EmbedderContract": "contracts",
     "EngineContract": "contracts",
     "ExecutorContract": "contracts",
+    "Fault": "mock_endpoint",
     "MemoryContract": "contracts",
+    "MockEndpoint": "mock_endpoint",
     "Reply": "scripted",
     "ScriptedEngine": "scripted",
     "make_tiny_gguf": "tiny_gguf",
 }
 
 __all__ = [
+    "Answer",
     "CacheContract",
     "CompressorContract",
     "EmbedderContract",
     "EngineContract",
     "ExecutorContract",
+    "Fault",
     "MemoryContract",
+    "MockEndpoint",
     "Reply",
     "ScriptedEngine",
     "make_tiny_gguf",

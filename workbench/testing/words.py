@@ -44,6 +44,8 @@ class WordTokenizer:
         return "".join(self.piece(token) for token in tokens)
 
     def _id(self, piece: str) -> int:
+        if (known := self._ids.get(piece)) is not None:  # ids are never taken back
+            return known
         with self._lock:
             if piece not in self._ids:
                 self._ids[piece] = len(self._pieces)

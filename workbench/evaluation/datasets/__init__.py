@@ -7,6 +7,7 @@ Knows files; never a memory, an embedder or a figure.
 from workbench.evaluation.datasets.abstracts import cranfield
 from workbench.evaluation.datasets.history import lengthened
 from workbench.evaluation.datasets.long_conversations import locomo
+from workbench.evaluation.datasets.meetings import qmsum
 from workbench.evaluation.datasets.notes import relation_notes
 from workbench.evaluation.datasets.own import SmallSet, read_conversations, small
 from workbench.evaluation.datasets.records import CATEGORIES, Collection, Conversation, Note, Pair, Question, Turn
@@ -24,6 +25,7 @@ __all__ = [
     "cranfield",
     "lengthened",
     "locomo",
+    "qmsum",
     "read_conversations",
     "relation_notes",
     "small",

@@ -80,17 +80,17 @@ class Question:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What two people have said to each other over several sittings, and questions about it.
+    """What two or more people have said to each other over several sittings, and questions about it.
 
     Attributes:
         id: unique in the data set.
-        speakers: both names; the first one's turns become "user" messages, the other's "assistant" messages.
+        speakers: their names; the first one's turns become "user" messages, all others' "assistant" messages.
         turns: in the order in which they were said; a turn's place is its message's index in a memory.
         questions: with labelled evidence.
     """
 
     id: str
-    speakers: tuple[str, str]
+    speakers: tuple[str, ...]
     turns: tuple[Turn, ...]
     questions: tuple[Question, ...]
 

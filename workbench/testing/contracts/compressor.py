@@ -25,9 +25,13 @@ class CompressorContract:
 
     Attributes:
         verbatim: what is kept is kept word for word (a strategy that rewrites messages says False).
+        rewrites_system: system messages may be reworded or joined, all others may not (else they stay as they are).
+        uses: the share of a budget that is used at least, where messages are short; 0: the strategy cannot promise it.
     """
 
     verbatim = True
+    rewrites_system = False
+    uses = 0.95
 
     def make(self) -> Compressor:
         """A new compressor that counts tokens with :func:`count_words`. Override."""
@@ -51,6 +55,25 @@ class CompressorContract:
         messages = _chat(40)
         for budget in (60, 120, 240):
             self.check(messages, budget, self.make().compress(messages, budget, query="word7"))
+
+    def test_the_budget_is_used(self) -> None:
+        messages = _chat(240)
+        for budget in (400, 800, 1200):
+            compression = self.make().compress(messages, budget, query="word7")
+            self.check(messages, budget, compression)
+            assert compression.tokens_after >= self.uses * budget, "What fits into the budget is kept."
+
+    def test_the_report_says_what_went(self) -> None:
+        messages = [Message.system("be brief"), *_chat(40)]
+        compression = self.make().compress(messages, 120, query="word7")
+        gone, changed = set(compression.dropped), set(compression.changed)
+        told = range(compression.kept_prefix)
+        assert gone | changed, "Something went."
+        assert gone.isdisjoint(changed), "A message is either gone or another."
+        assert (gone | changed).isdisjoint(told), "The kept prefix is unchanged."
+        for place, message in enumerate(messages):  # each says something of its own
+            assert (message in compression.messages) == (place not in gone | changed), "dropped and changed are all."
+        assert 0 < compression.invalidated_tokens <= compression.tokens_before, "KV after the prefix is invalid."
 
     def test_the_input_is_left_alone(self) -> None:
         messages = _chat(40)
@@ -93,12 +116,18 @@ class CompressorContract:
     def test_any_conversation(self, data: st.DataObject) -> None:
         messages = data.draw(conversations())
         budget = data.draw(st.integers(0, count_words(messages) + 2))
-        if count_words(unbreakable(messages)) > budget:
+        needed = [message for message in unbreakable(messages) if message.role != "system" or not self.rewrites_system]
+        if count_words(needed) > budget:
             with pytest.raises(ContextOverflow) as caught:
                 self.make().compress(messages, budget)
             assert caught.value.need_tokens > budget == caught.value.have_tokens, "ContextOverflow has its figures."
+            return
+        try:
+            compression = self.make().compress(messages, budget)
+        except ContextOverflow:
+            assert count_words(unbreakable(messages)) > budget, "ContextOverflow is for what may not be broken."
         else:
-            self.check(messages, budget, self.make().compress(messages, budget))
+            self.check(messages, budget, compression)
 
     def check(self, messages: Sequence[Message], budget: int, compression: Compression) -> None:
         """Everything that holds for every compression."""
@@ -108,12 +137,19 @@ class CompressorContract:
         assert compression.tokens_before == count_words(messages), "tokens_before are the tokens of what was given."
         same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(messages, kept, strict=False))
         assert compression.kept_prefix <= len(list(same)), "kept_prefix leading messages are unchanged."
-        assert all(message in kept for message in messages if message.role == "system"), "System messages are kept."
+        shorter = tuple(message for message in messages if message.role != "system" or not self.rewrites_system)
+        assert all(message in kept for message in shorter if message.role == "system"), "System messages are kept."
+        invalid = compression.tokens_before - count_words(messages[: compression.kept_prefix])
+        assert compression.invalidated_tokens == invalid, "invalidated_tokens are those after the kept prefix."
+        places = [*compression.dropped, *compression.changed]
+        assert len({*places} & {*range(len(messages))}) == len(places), "dropped and changed are indices, each once."
+        assert len(kept) >= len(messages) - len(compression.dropped), "Only what is in dropped is missing."
         tail = last_turn(messages)
         assert list(kept[len(kept) - len(tail) :]) == tail, "The last turn is kept, at the end."
         if self.verbatim:
             rest = iter(messages)
-            assert all(message in rest for message in kept), "What is kept keeps its order."
+            told = (message for message in kept if message.role != "system" or not self.rewrites_system)
+            assert all(message in rest for message in told), "What is kept keeps its order."
         calls = {call["id"] for message in kept for call in message.tool_calls}
         called = {call["id"] for message in messages for call in message.tool_calls}
         answered = {message.tool_call_id for message in messages if message.tool_call_id} & called

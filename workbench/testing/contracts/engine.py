@@ -25,6 +25,7 @@ class EngineContract(EngineApiContract):
         prompt: something the engine has more than 24 tokens to say to.
         long_tokens: a request of that many tokens takes long enough to be stopped in the middle.
         tells_tokens: chunks say which tokens they have.
+        names_tokens: completions say which tokens they have; else only how many.
     """
 
     # -- a stream and its whole ---------------------------------------------------------------------------------------
@@ -71,7 +72,7 @@ class EngineContract(EngineApiContract):
     @pytest.mark.parametrize("cap", [1, 2, 7])
     def test_the_token_cap_is_exact(self, engine: Engine, cap: int) -> None:
         completion = engine.complete(self.prompt, max_tokens=cap, ignore_eos=True, temperature=0)
-        assert len(completion.tokens) == cap, "max_tokens is an exact cap on generated tokens."
+        assert self.length(completion) == cap, "max_tokens is an exact cap on generated tokens."
         assert completion.finish_reason == "length", "An answer that reached its cap ends with 'length'."
 
     def test_a_stop_string_ends_the_text_and_is_no_part_of_it(self, engine: Engine) -> None:
@@ -106,7 +107,7 @@ class EngineContract(EngineApiContract):
         completion = stream.completion
         assert completion.finish_reason == "cancelled", "cancel() ends the stream with 'cancelled'."
         assert completion.text == "".join(texts), "A cancelled stream has its completion: the text handed out."
-        assert len(completion.tokens) < self.long_tokens, "cancel() stops the engine, not only the stream."
+        assert self.length(completion) < self.long_tokens, "cancel() stops the engine, not only the stream."
 
     def test_cancel_works_from_another_thread(self, engine: Engine) -> None:
         stream = self.long_stream(engine)
@@ -190,19 +191,19 @@ class EngineContract(EngineApiContract):
         caps = (5, 1, 4, 2, 3)
         requests = [Request.of(self.prompt, max_tokens=cap) for cap in caps]
         answers = engine.complete_many(requests, ignore_eos=True, temperature=0)
-        assert tuple(len(answer.tokens) for answer in answers) == caps, "Answers come in the order of the prompts."
+        assert tuple(self.length(answer) for answer in answers) == caps, "Answers come in the order of the prompts."
         assert engine.complete_many([]) == [], "No prompts, no answers."
 
     def test_one_that_cannot_be_completed_raises(self, engine: Engine) -> None:
         with pytest.raises(ContextOverflow):
             engine.complete_many([self.prompt, self.too_long(engine)], max_tokens=2)
-        assert engine.complete(self.prompt, max_tokens=2).tokens, "The engine serves on after a refused request."
+        assert engine.complete(self.prompt, max_tokens=2).text, "The engine serves on after a refused request."
 
     def test_calls_from_four_threads_do_not_disturb_each_other(self, engine: Engine) -> None:
         def work(number: int) -> list[int]:
             sizes = range(1 + number, 5 + number)
             return [
-                len(engine.complete(f"{number} {self.prompt}", max_tokens=size, ignore_eos=True).tokens)
+                self.length(engine.complete(f"{number} {self.prompt}", max_tokens=size, ignore_eos=True))
                 for size in sizes
             ]
 
