@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.sweep import statistics
-from workbench.sweep.planning import label_of, show
+from workbench.sweep.design.planning import label_of, show
+from workbench.sweep.findings import statistics
 from workbench.sweep.results import (
     Analysis,
     Audit,

@@ -6,12 +6,12 @@ import nbformat
 import pytest
 
 from workbench.interfaces import Record
-from workbench.sweep.analysis import analyse
-from workbench.sweep.planning import plan
+from workbench.sweep.design.planning import plan
+from workbench.sweep.findings.analysis import analyse
+from workbench.sweep.records.table import Run
 from workbench.sweep.results import Audit
-from workbench.sweep.source import parse
-from workbench.sweep.spec import SweepSpec
-from workbench.sweep.table import Run
+from workbench.sweep.specification.source import parse
+from workbench.sweep.specification.spec import SweepSpec
 
 NOTEBOOK = (
     "a = 1\nb = True\nengine = 'tuned'\nmodel = None\nn_batch = 512",

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.errors import UnknownName
+from workbench.sweep.findings.statistics import outliers
+from workbench.sweep.records.table import RUN_COLUMNS
 from workbench.sweep.results import Analysis, Comparison, MainEffect, Objective
-from workbench.sweep.statistics import outliers
-from workbench.sweep.table import RUN_COLUMNS
 
 
 def metrics(analysis: Analysis) -> tuple[str, ...]:
@@ -62,8 +62,8 @@ def runs(analysis: Analysis, metric: str) -> pd.DataFrame:
     Returns:
         Columns ``name`` (the configuration; twins told apart), ``arm``, ``block``, ``order``, ``host``, ``cell``,
         ``value`` (as recorded), ``relative`` (value / median of its configuration; NaN where that median is not
-        positive) and ``outlier`` (:func:`workbench.sweep.statistics.outliers` within the configuration). Empty if
-        nothing was recorded.
+        positive) and ``outlier`` (:func:`~workbench.sweep.findings.statistics.outliers` within the configuration).
+        Empty if nothing was recorded.
 
     Raises:
         UnknownName: no such metric; lists those there are.

@@ -19,7 +19,7 @@ from workbench.dashboard import data, figures, theme
 from workbench.dashboard.figures._parts import interval_text
 from workbench.dashboard.figures.forest import ranked
 from workbench.dashboard.units import axis_title, format_ratio, format_share, metric_name, unit_of
-from workbench.sweep.planning import show
+from workbench.sweep.design.planning import show
 from workbench.sweep.results import Analysis, Comparison, Effect, Recommendation
 
 SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "■", "inconclusive": "○", "keep": "■"}

@@ -35,6 +35,9 @@ class Job:
     payload: Mapping[str, Any]
 
 
+Reason = Literal["error", "timeout", "out_of_memory", "died", "lost"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a job ended.
@@ -45,6 +48,9 @@ class Outcome:
         error: why it failed, for a person.
         elapsed_s: wall time.
         host: where it ran.
+        reason: why it failed, for a program; ``None`` if it did not. "error": the function raised; "timeout": the
+            deadline; "out_of_memory": its limit, the machine's memory or the GPU's; "died": its process was killed or
+            crashed; "lost": nobody knows, its worker is gone and it may be asked for again.
     """
 
     status: Literal["done", "failed"]
@@ -52,6 +58,7 @@ class Outcome:
     error: str | None
     elapsed_s: float
     host: str
+    reason: Reason | None = None
 
 
 @runtime_checkable

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.sweep.planning import Cell, Configuration, configurations
-from workbench.sweep.runner import Sweep
-from workbench.sweep.table import Run
+from workbench.sweep.design.planning import Cell, Configuration, configurations
+from workbench.sweep.execution.runner import Sweep
+from workbench.sweep.records.table import Run
 
 _LISTED = 24
 

@@ -109,15 +109,71 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """A configuration that does not fit into memory: a result, not a failure.
+
+    Attributes:
+        label: short name of the configuration.
+        configuration: the parameters it is made of.
+        runs: how many of its runs ended so.
+        said: what the last of them said: need and have, where they are known.
+    """
+
+    label: str
+    configuration: Mapping[str, Any]
+    runs: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """Whether every planned run is accounted for: ``planned == done + failed + missing``."""
+    """Whether every planned run is accounted for.
+
+    ``planned == done + failed + out_of_memory + left_out + missing``: nothing is silent.
+
+    Attributes:
+        planned: runs the design asks for.
+        done: runs that recorded what they should.
+        failed: runs that did not, as often as they were tried.
+        missing: runs still to come.
+        out_of_memory: runs that did not fit: results, see :class:`Boundary`.
+        left_out: runs a budget did not allow, or that an earlier run of the same configuration showed not to fit.
+        failures: (cell label, reason) of each failed cell.
+    """
 
     planned: int
     done: int
     failed: int
     missing: int
+    out_of_memory: int = 0
+    left_out: int = 0
     failures: Sequence[tuple[str, str]] = ()
-    """(cell label, reason) of each failed cell."""
+
+    def __str__(self) -> str:
+        """In one line: "58/60 runs done, 2 out of memory, 0 failed, 0 missing"."""
+        parts = [f"{self.done:,}/{self.planned:,} runs done"]
+        parts += [f"{self.out_of_memory:,} out of memory"] if self.out_of_memory else []
+        parts += [f"{self.left_out:,} left out"] if self.left_out else []
+        return ", ".join([*parts, f"{self.failed:,} failed", f"{self.missing:,} missing"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Importance:
+    """How much of what a metric does is one parameter's doing.
+
+    Attributes:
+        metric: the metric.
+        parameter: the parameter; or several, joined by " × ": their interaction.
+        share: of the variance between configurations, 0 to 1.
+        low: lower bound of its 95 % interval, blocks resampled; ``None`` with too few blocks.
+        high: upper bound.
+    """
+
+    metric: str
+    parameter: str
+    share: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +189,10 @@ class Recommendation:
         code: ready to paste.
         evidence: the comparison with the baseline that supports it.
         quality: comparisons of the quality metrics for the same configuration.
+        confirmation: the same comparison in fresh blocks, run after the choice was made: free of the winner's curse
+            (the best of many estimates is too good); ``None``: not made.
+        runs: folders of the runs behind the evidence, relative to the results' folder, the executed notebooks in them.
+        profile: the settings as a profile for ``wb.load(..., profile=...)``; ``None`` if they are not an engine's.
     """
 
     metric: str
@@ -143,6 +203,9 @@ class Recommendation:
     evidence: Comparison | None
     quality: Sequence[Comparison] = ()
     notes: Sequence[str] = ()
+    confirmation: Comparison | None = None
+    runs: Sequence[str] = ()
+    profile: Mapping[str, Any] | None = None
 
     @property
     def text(self) -> str:
@@ -184,6 +247,12 @@ class Analysis:
         audit: completeness.
         environment: host, CPU, GPU, versions, build flags, git commit, model.
         definitions: metric → its formula in words.
+        load: the parameter that says how many requests are at work at once, if one does.
+        boundaries: configurations that did not fit into memory.
+        importances: per metric and parameter, the most important first.
+        samples: every sample of every series of every finished run, long: columns ``cell``, ``label``, ``block``,
+            ``series``, ``at_s`` (seconds on the run's own clock, one clock for all its series), ``value``. What the
+            usual series are called stands in docs/metrics.md.
     """
 
     name: str
@@ -201,3 +270,7 @@ class Analysis:
     audit: Audit
     environment: Mapping[str, Any] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
+    load: str | None = None
+    boundaries: Sequence[Boundary] = ()
+    importances: Sequence[Importance] = ()
+    samples: pd.DataFrame | None = None

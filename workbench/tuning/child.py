@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from workbench.errors import WorkbenchError, WorkbenchWarning
 from workbench.models import read_model_file
 from workbench.settings import EngineSettings
-from workbench.sweep.processes import die_with_parent
+from workbench.sweep.execution.processes import die_with_parent
 
 _WARM_PROMPT, _WARM_DECODE = 32, 4
 """What llama-bench's warm-ups amount to: enough to fault the weights in and start the threads."""

@@ -1,7 +1,7 @@
 """The final: the shortlist, the default and the default's twin in fresh randomised rounds, and a verdict on each.
 
-Statistics are those of sweeps (:mod:`workbench.sweep.statistics`): Hodges-Lehmann ratio with the exact Wilcoxon
-interval over rounds, Holm's correction over the finalists, held against max(1 %, the twin's interval).
+Statistics are those of sweeps (:mod:`~workbench.sweep.findings.statistics`): Hodges-Lehmann ratio with the exact
+Wilcoxon interval over rounds, Holm's correction over the finalists, held against max(1 %, the twin's interval).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from workbench.errors import WorkbenchError
+from workbench.sweep.findings.statistics import LEAST_BAND, effect_of_logs, floor_of, holm, judge, paired_effect
 from workbench.sweep.results import Effect
-from workbench.sweep.statistics import LEAST_BAND, effect_of_logs, floor_of, holm, judge, paired_effect
 from workbench.tuning.candidate import DEFAULT, Candidate
 from workbench.tuning.lab import Lab, Shot
 from workbench.tuning.quality import Quality

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workbench.errors import InvalidSettings
-from workbench.sweep.statistics import BLOCKS_TO_DECIDE
+from workbench.sweep.findings.statistics import BLOCKS_TO_DECIDE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from workbench.dashboard.text import lines_of, plain, shortened, wrapped
 from workbench.dashboard.theme import NEUTRAL
 from workbench.dashboard.units import format_number, format_value, metric_name, shown, unit_of
 from workbench.errors import UnknownName, UsageError
-from workbench.sweep.planning import show
+from workbench.sweep.design.planning import show
 from workbench.sweep.results import Analysis
 
 _AXIS, _TOP, _HEADER, _GAP, _ROW = 54, 8, 26, 12, 62

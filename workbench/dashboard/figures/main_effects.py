@@ -15,7 +15,7 @@ from workbench.dashboard.text import lines_of, plain, shortened, wrapped
 from workbench.dashboard.theme import NEUTRAL
 from workbench.dashboard.units import format_ratio, format_share, metric_name
 from workbench.errors import UsageError
-from workbench.sweep.planning import show
+from workbench.sweep.design.planning import show
 from workbench.sweep.results import Analysis, MainEffect
 
 _AXIS, _LEGEND, _HEADER, _ROW = 54, 34, 30, 44

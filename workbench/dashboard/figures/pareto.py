@@ -19,7 +19,7 @@ from workbench.dashboard.text import plain, shortened, wrapped
 from workbench.dashboard.theme import BLUE, NEUTRAL
 from workbench.dashboard.units import axis_title, format_number, format_value, metric_name, shown
 from workbench.errors import UnknownName, UsageError
-from workbench.sweep.planning import show
+from workbench.sweep.design.planning import show
 from workbench.sweep.results import Analysis, Direction, Objective
 
 _HEIGHT, _AXIS, _LEGEND = 380, 54, 34

@@ -11,8 +11,8 @@ from workbench.dashboard.text import plain, shortened, wrapped
 from workbench.dashboard.theme import NEUTRAL, PALETTE
 from workbench.dashboard.units import format_ratio, format_value, metric_name
 from workbench.errors import UsageError
+from workbench.sweep.findings.statistics import MAD_LIMIT
 from workbench.sweep.results import Analysis
-from workbench.sweep.statistics import MAD_LIMIT
 
 ARMS = {
     "grid": (PALETTE[0], "circle"),

@@ -1,0 +1,1 @@
+"""Running cells, whatever happens: the driver and its ledger, isolated runs, executors. Knows no statistics."""

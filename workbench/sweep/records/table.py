@@ -1,0 +1,121 @@
+"""Finished runs as a table: configuration × block × metric. Pairs are made here, statistics are not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from workbench.interfaces import Record
+from workbench.sweep.design.planning import Cell
+from workbench.sweep.findings.statistics import outliers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BlockKey = tuple[str, int]
+"""Host and block: across machines the host is a block, so runs on different hosts are never paired."""
+
+RUN_COLUMNS = ("cell", "label", "block", "order", "arm", "host", "started_at", "elapsed_s", "outlier")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A finished run that counts.
+
+    Attributes:
+        cell: what was run.
+        order: its place in the running order.
+        host: where.
+        started: seconds since 1970.
+        elapsed_s: wall time, kernel start-up included.
+        record: what it recorded.
+        environment: the machine as it was.
+    """
+
+    cell: Cell
+    order: int
+    host: str
+    started: float
+    elapsed_s: float
+    record: Record
+    environment: Mapping[str, Any]
+
+
+class Table:
+    """Values by configuration, metric and block.
+
+    Args:
+        runs: finished runs, in running order.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = sorted(runs, key=lambda run: run.order)
+        self._columns: dict[tuple[str, str], dict[BlockKey, float]] = {}
+        for run in self.runs:
+            for metric, value in run.record.metrics.items():
+                if value is not None and math.isfinite(value):
+                    column = self._columns.setdefault((run.cell.configuration.label, metric), {})
+                    column[run.host, run.cell.block] = float(value)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric any run recorded, in order of appearance."""
+        return tuple(dict.fromkeys(name for run in self.runs for name in run.record.metrics))
+
+    def column(self, label: str, metric: str) -> Mapping[BlockKey, float]:
+        """One configuration's values by block; gaps are absent."""
+        return self._columns.get((label, metric), {})
+
+    def pairs(self, label: str, reference: str, metric: str) -> dict[BlockKey, tuple[float, float]]:
+        """Values of both configurations in the blocks that have both."""
+        ours, theirs = self.column(label, metric), self.column(reference, metric)
+        return {block: (value, theirs[block]) for block, value in sorted(ours.items()) if block in theirs}
+
+    def frame(self, parameters: Sequence[str], flagged: Sequence[str]) -> pd.DataFrame:
+        """One row a run, as :class:`workbench.sweep.results.Analysis` describes it.
+
+        Args:
+            parameters: names that get a column.
+            flagged: metrics that are searched for outliers.
+        """
+        import pandas as pd
+
+        odd = self._outlying(flagged)
+        rows = [{**_row(run, parameters), "outlier": run.cell.id in odd} for run in self.runs]
+        columns = [*RUN_COLUMNS, *parameters]
+        metrics = [metric for metric in self.metrics if metric not in columns]
+        values = [{metric: run.record.metrics.get(metric) for metric in metrics} for run in self.runs]
+        return pd.concat(
+            [pd.DataFrame(rows, columns=columns), pd.DataFrame(values, columns=metrics, dtype="float64")], axis=1
+        )
+
+    def _outlying(self, metrics: Sequence[str]) -> set[str]:
+        """Ids of cells that lie far from their own configuration's median on one of ``metrics``."""
+        groups: dict[str, list[Run]] = {}
+        for run in self.runs:
+            groups.setdefault(run.cell.configuration.label, []).append(run)
+        return {
+            run.cell.id
+            for group in groups.values()
+            for metric in metrics
+            for run, odd in zip(group, outliers([run.record.metrics.get(metric) for run in group]), strict=True)
+            if odd
+        }
+
+
+def _row(run: Run, parameters: Sequence[str]) -> dict[str, Any]:
+    cell = run.cell
+    return {
+        "cell": cell.id,
+        "label": cell.configuration.label,
+        "block": cell.block,
+        "order": run.order,
+        "arm": cell.configuration.arm,
+        "host": run.host,
+        "started_at": datetime.fromtimestamp(run.started, UTC).isoformat(timespec="milliseconds"),
+        "elapsed_s": run.elapsed_s,
+        **{name: cell.configuration.parameters.get(name) for name in parameters},
+    }
