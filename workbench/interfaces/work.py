@@ -29,10 +29,14 @@ class Job:
     Attributes:
         id: the same job has the same id, wherever and whenever it runs.
         payload: what the job's function needs.
+        timeout_s: longest time it may take; ``None``: what the executor was made with.
+        memory_bytes: resident memory its processes may have together; ``None``: what the machine has.
     """
 
     id: str
     payload: Mapping[str, Any]
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
 
 
 Reason = Literal["error", "timeout", "out_of_memory", "died", "lost"]

@@ -247,6 +247,7 @@ class Analysis:
         audit: completeness.
         environment: host, CPU, GPU, versions, build flags, git commit, model.
         definitions: metric → its formula in words.
+        stages: metrics that are parts of one whole, in the order they happen (``record(info={"stages": [...]})``).
         load: the parameter that says how many requests are at work at once, if one does.
         boundaries: configurations that did not fit into memory.
         importances: per metric and parameter, the most important first.
@@ -270,6 +271,7 @@ class Analysis:
     audit: Audit
     environment: Mapping[str, Any] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
+    stages: Sequence[str] = ()
     load: str | None = None
     boundaries: Sequence[Boundary] = ()
     importances: Sequence[Importance] = ()

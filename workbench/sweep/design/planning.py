@@ -21,6 +21,8 @@ from workbench.sweep.specification.source import KeyPath
 from workbench.sweep.specification.spec import SweepSpec
 
 Arm = Literal["grid", "baseline", "twin"]
+Phase = Literal["grid", "more", "confirm"]
+_PHASES = {"grid": "block", "more": "further block", "confirm": "confirmation"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +49,20 @@ class Cell:
     Attributes:
         id: the same for the same configuration, role, block and notebook code, whatever else the sweep holds.
         configuration: what is run.
-        block: 0-based.
+        block: 0-based, within its phase.
+        phase: "grid": every configuration in every block; "more": of those whose ranking was undecided;
+            "confirm": what was chosen, and its reference, in fresh blocks.
     """
 
     id: str
     configuration: Configuration
     block: int
+    phase: Phase = "grid"
 
     @property
     def label(self) -> str:
         """For people."""
-        return f"{self.configuration.label} · block {self.block + 1}"
+        return f"{self.configuration.label} · {_PHASES[self.phase]} {self.block + 1}"
 
 
 def configurations(spec: SweepSpec) -> tuple[Configuration, ...]:

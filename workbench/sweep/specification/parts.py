@@ -58,6 +58,34 @@ class TargetSpec(Strict):
         return f"≥ {self.at_least:g}{unit}" if self.at_least is not None else f"≤ {self.at_most:g}{unit}"
 
 
+class ClaimSpec(Strict):
+    """Something that was said about a technique, to be tested.
+
+    It is about a ratio (with ``against`` or ``against_metric``) or about a value.
+
+    Attributes:
+        says: the claim as it was made.
+        metric: what it is about.
+        of: the arm that has the technique.
+        against: the arm without it.
+        against_metric: or another metric of the same run.
+        low: lower end of what is claimed.
+        high: upper end; ``None``: "at least ``low``".
+        direction: "maximize": above ``low`` is better than claimed; "minimize": below ``high`` is.
+        needs: "gpu": on a machine without one the claim cannot be tested.
+    """
+
+    says: str = Field(min_length=1)
+    metric: str = Field(min_length=1)
+    of: Values = Field(default_factory=dict)
+    against: Values | None = None
+    against_metric: str | None = Field(default=None, min_length=1)
+    low: float | None = None
+    high: float | None = None
+    direction: Literal["maximize", "minimize"]
+    needs: Literal["gpu"] | None = None
+
+
 class BudgetSpec(Strict):
     """What a sweep may cost in all; what is left then counts as left out.
 

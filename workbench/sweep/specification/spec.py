@@ -16,6 +16,7 @@ from workbench.sweep.results import Objective
 from workbench.sweep.specification import source as yaml_source
 from workbench.sweep.specification.parts import (
     BudgetSpec,
+    ClaimSpec,
     ObjectiveSpec,
     QualitySpec,
     SearchSpec,
@@ -67,6 +68,7 @@ class SweepSpec(Strict):
         objectives: metrics that decide.
         quality: metrics that must not get worse.
         targets: measures of a benchmark.
+        claim: what was said about a technique, for ``workbench claims``.
         results: folder for the results, relative to the file; default ``results/<name>``.
     """
 
@@ -100,6 +102,7 @@ class SweepSpec(Strict):
     objectives: tuple[ObjectiveSpec, ...] = ()
     quality: tuple[QualitySpec, ...] = ()
     targets: tuple[TargetSpec, ...] = ()
+    claim: ClaimSpec | None = None
     results: str | None = None
 
     _source: Source = PrivateAttr(default_factory=lambda: Source({}, None, {}))
@@ -213,6 +216,7 @@ def _known_keys(path: KeyPath) -> Mapping[str, Any]:
         "quality": QualitySpec,
         "targets": TargetSpec,
         "budget": BudgetSpec,
+        "claim": ClaimSpec,
         "search": SearchSpec,
     }
     return (models[path[0]] if path else SweepSpec).model_fields
