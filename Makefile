@@ -50,8 +50,9 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 sweep: install
 	$(BIN)/workbench sweep run $(SPEC)
 
+# Many tests kill real processes on a machine that others use too: what fails is tried once more, and listed as such.
 test: install
-	$(BIN)/python -m pytest -m 'not soak'
+	$(BIN)/python -m pytest -m 'not soak' -n auto --dist worksteal --reruns 1 -r fEsxXR
 
 soak: install
 	$(BIN)/python -m pytest -m soak --timeout 3600
@@ -66,7 +67,7 @@ lab: install
 	$(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: install
-	@for room in engine memory compression caching conversation endpoint; do \
+	@for room in engine memory compression caching conversation endpoint sweep; do \
 	  $(BIN)/workbench bench $$room || missed=1; \
 	done; exit $${missed:-0}
 

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -121,6 +122,48 @@ def test_a_sweep_from_run_to_report(spec: Path) -> None:
     dashboard.unlink()
     assert "Dashboard: " in run("sweep", "report", spec).stdout
     assert dashboard.exists()
+
+
+def test_a_plan_and_a_status_say_what_may_follow(spec: Path) -> None:
+    spec.write_text(spec.read_text() + "slow: [level]\nmore_blocks: 2\nconfirm: 1\nbudget: {runs: 1}\n")
+    plan = run("sweep", "plan", spec, "--order")
+    assert "order of block 1: [level=" in plan.stdout, plan.stderr
+    assert plan.stdout.count("whole plot: level=") == 4
+    assert "budget: 1 runs" in plan.stdout
+    status = run("sweep", "status", spec).stdout
+    assert "0/4 runs done, 0 failed, 4 missing\n  block: 0/4 runs done" in status
+    assert "further block: none decided upon yet" in status
+    assert "confirmation: none decided upon yet" in status
+
+
+def test_the_schema_is_one_that_editors_read(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.schema.json"
+    written = run("sweep", "schema", "--output", path)
+    assert "# yaml-language-server: $schema=sweep.schema.json" in written.stdout, written.stderr
+    assert json.loads(path.read_text()) == json.loads(run("sweep", "schema").stdout)
+    assert "yaml-language-server: $schema=" in run("sweep", "schema", "--help").stdout
+
+
+def test_a_pause_from_another_process_ends_a_run_which_goes_on_when_asked(spec: Path) -> None:
+    nobody = run("sweep", "pause", spec)
+    assert (nobody.returncode, "nothing to pause" in nobody.stderr) == (1, True)
+    notebook = nbformat.read(spec.parent / "trivial.ipynb", as_version=4)
+    started, asked = spec.parent / "started", spec.parent / "asked"
+    wait = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\n"
+    wait += f"while not pathlib.Path({str(asked)!r}).exists(): time.sleep(0.01)"
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(wait))
+    nbformat.write(notebook, spec.parent / "trivial.ipynb")
+    command = [sys.executable, "-c", "from workbench.cli import main; main()", "sweep", "run", str(spec), "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+        while not started.exists() and driver.poll() is None:
+            time.sleep(0.01)
+        asking = run("sweep", "pause", spec)
+        assert (asking.returncode, "stops after the run in progress" in asking.stdout) == (0, True)
+        asked.touch()
+        _, said = driver.communicate(timeout=240)
+    assert driver.returncode == 3
+    assert "Paused: 1/4 runs done, 0 failed, 3 missing." in said
+    assert "4/4 runs done" in run("sweep", "run", spec, "--quiet").stdout
 
 
 def test_a_misspelt_key_names_its_line(spec: Path) -> None:

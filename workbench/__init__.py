@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from workbench.models import fit, list_models
     from workbench.registry import caches, compressors, embedders, engines, executors, memories
     from workbench.settings import EngineSettings
-    from workbench.sweep import Sweep, record
+    from workbench.sweep import Sweep, claims, compare_sweeps, read_sweep, record, request_series
 
 _HOME = {
     "ConversationSettings": "conversation",
@@ -42,7 +42,9 @@ _HOME = {
     "Sweep": "sweep",
     "WorkbenchError": "errors",
     "caches": "registry",
+    "claims": "sweep",
     "compare_settings": "engine",
+    "compare_sweeps": "sweep",
     "compressors": "registry",
     "doctor": "checkup",
     "embedders": "registry",
@@ -56,7 +58,9 @@ _HOME = {
     "perplexity": "evaluation",
     "presets": "engine",
     "profile": "dashboard",
+    "read_sweep": "sweep",
     "record": "sweep",
+    "request_series": "sweep",
     "snapshot": "hardware",
 }
 
@@ -74,7 +78,9 @@ __all__ = [
     "WorkbenchError",
     "__version__",
     "caches",
+    "claims",
     "compare_settings",
+    "compare_sweeps",
     "compressors",
     "doctor",
     "embedders",
@@ -88,7 +94,9 @@ __all__ = [
     "perplexity",
     "presets",
     "profile",
+    "read_sweep",
     "record",
+    "request_series",
     "snapshot",
 ]
 

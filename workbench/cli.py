@@ -15,7 +15,11 @@ from typing import Annotated, Any
 import typer
 
 from workbench import __version__
+from workbench.cli_claims import claims
+from workbench.cli_compare import compare
 from workbench.cli_memory import memory_app
+from workbench.cli_records import export
+from workbench.cli_report import report
 from workbench.cli_sweep import bench, sweep_app
 from workbench.errors import UsageError, WorkbenchError
 
@@ -28,8 +32,12 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="List the models found on this machine, or make one.", invoke_without_command=True)
 app.add_typer(models_app, name="models")
+sweep_app.command("export")(export)
 app.add_typer(sweep_app, name="sweep")
 app.command()(bench)
+app.command()(report)
+app.command()(claims)
+app.command()(compare)
 app.add_typer(memory_app, name="memory", no_args_is_help=True)
 
 TextFile = Annotated[Path | None, typer.Argument(help="A UTF-8 text; none: the short one that is built in.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +15,16 @@ if TYPE_CHECKING:
 
 sweep_app = typer.Typer(help="Run sweeps of parameterised notebooks and read what they found.", no_args_is_help=True)
 
+PAUSED = 3
+"""Exit status of a sweep that was paused: neither well nor wrong."""
+
 Spec = Annotated[Path, typer.Argument(help="A sweep specification (YAML).", exists=True, dir_okay=False)]
 
 
 @sweep_app.command("plan")
 def sweep_plan(
     spec: Spec,
-    order: Annotated[bool, typer.Option("--order", help="Print every cell in running order.")] = False,
+    order: Annotated[bool, typer.Option("--order", help="Print every cell in running order, by whole plots.")] = False,
 ) -> None:
     """Say what a sweep would run, in which order, how long it may take and what it leaves on disk. Runs nothing."""
     from workbench.sweep import Sweep
@@ -29,32 +33,79 @@ def sweep_plan(
     found = forecast(Sweep.from_file(spec))
     typer.echo(str(found))
     if order:
-        typer.echo("\n".join(cell.label for cell in found.cells))
+        typer.echo("\n".join(found.order()))
 
 
 @sweep_app.command("run")
 def sweep_run(
     spec: Spec,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run cells again that failed or were out of memory.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
-    """Run a sweep, or what is missing of it, and say what to use."""
+    """Run a sweep, or what is missing of it, and say what to use. Exit status 1: runs failed; 3: paused."""
     from workbench.sweep import Sweep
 
     sweep = Sweep.from_file(spec)
     analysis = sweep.run(progress=not quiet, retry_failed=retry_failed)
     _print_findings(analysis)
     typer.echo(f"Dashboard: {_write_report(sweep, analysis)}")
+    if sweep.paused:
+        typer.echo(f"Paused: {analysis.audit}. `workbench sweep run {spec}` goes on.", err=True)
+        raise typer.Exit(PAUSED)
     if analysis.audit.failed or not analysis.audit.done:
         raise typer.Exit(1)
 
 
-@sweep_app.command("status")
-def sweep_status(spec: Spec) -> None:
-    """Say how far a sweep is."""
+@sweep_app.command("pause")
+def sweep_pause(spec: Spec) -> None:
+    """Ask the process that runs a sweep to stop after the run (with `slow`: the whole plot) in progress."""
     from workbench.sweep import Sweep
 
-    _print_audit(Sweep.from_file(spec).status())
+    if not Sweep.from_file(spec).pause():
+        typer.echo("Nobody runs this sweep now, so there is nothing to pause.", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"It stops after the run in progress; `workbench sweep run {spec}` goes on.")
+
+
+@sweep_app.command("status")
+def sweep_status(spec: Spec) -> None:
+    """Say how far a sweep is: all of it, and by phases where there are several."""
+    from workbench.sweep import Sweep
+    from workbench.sweep.design.planning import PHASES
+
+    sweep = Sweep.from_file(spec)
+    _print_audit(sweep.status())
+    for phase, words in PHASES.items():
+        planned = sweep.status(phase)
+        if sweep.spec.more_blocks or sweep.spec.confirm or (phase != "grid" and planned.planned):
+            typer.echo(f"  {words}: {planned if planned.planned else 'none decided upon yet'}")
+
+
+@sweep_app.command("schema")
+def sweep_schema(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; else it is printed.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Print the JSON schema of a specification, for editors that complete and check YAML.
+
+    Write it to a file, and let a specification begin with the line
+
+    # yaml-language-server: $schema=sweep.schema.json
+
+    (the path is relative to the specification); editors with a YAML language server then show what each key means.
+    """
+    from workbench.storage import write_text
+    from workbench.sweep import SweepSpec
+
+    text = json.dumps(SweepSpec.json_schema(), indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    write_text(output, text)
+    typer.echo(f"{output}: let a specification begin with `# yaml-language-server: $schema={output.name}`")
 
 
 @sweep_app.command("report")
@@ -123,7 +174,7 @@ def _print_findings(analysis: Analysis) -> None:
 
 
 def _print_audit(audit: Any) -> None:
-    typer.echo(f"{audit.done}/{audit.planned} runs done, {audit.failed} failed, {audit.missing} missing")
+    typer.echo(str(audit))
     for label, reason in audit.failures:
         typer.echo(f"  failed: {label}: {reason}")
 

@@ -43,6 +43,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
+
+FailureKind = Literal["error", "timeout", "out_of_memory", "died"]
+"""Why a run of a sweep failed."""
 
 
 class WorkbenchError(Exception):
@@ -346,10 +350,12 @@ class CellFailed(SweepError):
     Attributes:
         reason: the last line that matters.
         log: what the child printed, shortened.
+        kind: "error": the notebook raised; "timeout": its deadline; "out_of_memory": its limit, the machine's memory or
+            the GPU's; "died": its process was killed or crashed.
     """
 
-    def __init__(self, reason: str, log: str = "") -> None:
-        self.reason, self.log = reason, log
+    def __init__(self, reason: str, log: str = "", *, kind: FailureKind = "error") -> None:
+        self.reason, self.log, self.kind = reason, log, kind
         super().__init__(reason)
 
 

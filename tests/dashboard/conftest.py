@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from workbench.sweep.findings import statistics
 from workbench.sweep.results import (
     Analysis,
     Audit,
+    Boundary,
     Comparison,
     MainEffect,
     Objective,
@@ -250,3 +252,117 @@ def thousand() -> Analysis:
 def any_analysis(request: pytest.FixtureRequest) -> Analysis:
     found: Analysis = request.getfixturevalue(request.param)
     return found
+
+
+SERVING = {"n_seq_max": (4, 16), "flash_attn": (False, True), "concurrency": (1, 2, 4, 8, 16)}
+STAGES = ("load_ms", "tokenize_ms", "prefill_ms", "decode_ms")
+
+
+def make_served(blocks: int = 6, gpu: bool = True, seed: int = 11) -> Analysis:
+    """Requests under load: a throughput that saturates, stages, single waits, the machine over time."""
+    draw = np.random.default_rng(seed)
+    frame = make_frame(SERVING, blocks, arms=("grid",), seed=seed).drop(columns=["gpu_watts", "load_ms"])
+    frame = pd.concat(
+        [frame, pd.DataFrame([_served(row, len(frame), gpu, draw) for row in frame.to_dict("records")])], axis=1
+    )
+    samples = pd.concat([_samples_of(row, gpu, draw) for row in frame.to_dict("records")], ignore_index=True)
+    plain = analyse(SERVING, frame)
+    return dataclasses.replace(
+        plain, name="serving", title="One to sixteen requests at once",
+        load="concurrency", stages=STAGES, samples=samples,
+        objectives=[
+            Objective(metric="throughput_tps", direction="maximize"),
+            Objective(metric="ttft_p95_ms", direction="minimize"),
+        ],
+        recommendations=[_confirmed(frame)],
+        boundaries=[
+            Boundary(
+                label="n_seq_max=64, flash_attn=off, concurrency=16", configuration={"n_seq_max": 64}, runs=2,
+                said="OutOfMemory: needs 9.1 GiB, 7.4 GiB are free",
+            )
+        ],
+        audit=Audit(planned=len(frame) + 3, done=len(frame), failed=1, missing=0, out_of_memory=2,
+                    failures=[("n_seq_max=4", "timeout after 600 s")]),
+    )  # fmt: skip
+
+
+def _served(row: Mapping[str, Any], count: int, gpu: bool, draw: np.random.Generator) -> dict[str, float]:
+    """The numbers of one run: service time 40 ms a request, a queue beyond as many as there are sequences."""
+    load, slots, flash = row["concurrency"], row["n_seq_max"], row["flash_attn"]
+    jitter, warm = draw.lognormal(0, 0.02, 4), row["order"] / count
+    rate = 62 * min(load, slots) ** 0.62 * (1.12 if flash else 1.0) * jitter[0]
+    wait = 46 * (1 + max(0, load - slots) * 1.7 + 0.06 * load) * jitter[1]
+    e2e = 1e3 * 64 * load / rate
+    machine = {"cpu_mhz": 3400 - 350 * warm + 15 * draw.normal(), "cpu_temperature_c": 52 + 23 * warm + draw.normal()}
+    machine |= {"load_1min": 2.1 + 0.2 * draw.normal()}
+    if gpu:
+        machine |= {"gpu_temperature_c": 48 + 20 * warm + draw.normal(), "gpu_sm_clock_mhz": 1980 - 90 * warm}
+        machine |= {"gpu_power_watts": math.nan if row["order"] in (30, 31) else 240 + 8 * draw.normal()}
+    return machine | {
+        "throughput_tps": rate, "ttft_p50_ms": wait, "ttft_p95_ms": wait * (1.5 + 0.08 * load) * jitter[2],
+        "e2e_p50_ms": e2e, "e2e_p95_ms": e2e * 1.3 * jitter[3], "goodput_rps": rate / 64 * (1 if wait < 300 else 0.35),
+        "load_ms": 310.0 * jitter[2], "tokenize_ms": 1.4 * load, "prefill_ms": 38 * load * jitter[1],
+        "decode_ms": 0.8 * e2e, "total_ms": 330 + 40 * load + e2e,
+    }  # fmt: skip
+
+
+def _samples_of(row: Mapping[str, Any], gpu: bool, draw: np.random.Generator) -> pd.DataFrame:
+    """Samples of one run: sixteen requests in waves, a token every few ms, the machine every 50 ms."""
+    begun, series = 0.4, {}
+    first = begun + np.cumsum(draw.exponential(0.05, 16)) * (1 if row["concurrency"] > 1 else 4)
+    series["ttft_ms"] = (first, draw.lognormal(math.log(row["ttft_p50_ms"]), 0.35, 16))
+    gaps = draw.lognormal(math.log(9.0 if row["flash_attn"] else 11.0), 0.3, 16 * 24) * np.where(
+        draw.random(16 * 24) < 0.02, 8, 1
+    )
+    later = np.concatenate([at + np.cumsum(gaps[n * 24 : n * 24 + 24]) / 1e3 for n, at in enumerate(first)])
+    series["itl_ms"] = (later, gaps)
+    ticks = np.arange(0, float(later.max()) + 0.3, 0.05)
+    busy = (ticks > begun) & (ticks < later.max())
+    series["cpu_percent"] = (ticks, np.where(busy, 93, 4) + draw.normal(0, 2, len(ticks)))
+    series["process_cpu_percent"] = (ticks, np.where(busy, 180, 2) + draw.normal(0, 3, len(ticks)))
+    series["rss_bytes"] = (ticks, 2**20 * np.where(busy, 412.0, 160.0))
+    series["ram_available_bytes"] = (ticks, 2**30 * (61.5 - 0.3 * busy))
+    if gpu:
+        power = np.where(busy, 310, 75) + draw.normal(0, 6, len(ticks))
+        power[5:8] = math.nan
+        series["gpu0_power_w"] = (ticks, power)
+        series["gpu0_utilisation_percent"] = (ticks, np.where(busy, 97.0, 0.0))
+        series["gpu0_sm_clock_mhz"] = (ticks, np.where(busy, 1900.0, 345.0))
+        series["gpu0_temperature_c"] = (ticks, 48 + 9 * np.cumsum(busy) / max(busy.sum(), 1))
+        series["gpu0_energy_joules"] = (ticks, np.cumsum(np.nan_to_num(power)) * 0.05)
+    parts = [
+        pd.DataFrame(
+            {
+                "cell": row["cell"],
+                "label": row["label"],
+                "block": row["block"],
+                "series": name,
+                "at_s": at,
+                "value": value,
+            }
+        )
+        for name, (at, value) in series.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _confirmed(frame: pd.DataFrame) -> Recommendation:
+    """A recommendation with all it can carry."""
+    best, base = "n_seq_max=16, flash_attn=on, concurrency=16", "n_seq_max=4, flash_attn=off, concurrency=1"
+    objective = Objective(metric="throughput_tps", direction="maximize")
+    rows, others = frame["label"] == best, frame["label"] == base
+    found = compare(frame, objective, (best, base), rows, others)
+    settings = {"n_seq_max": 16, "flash_attn": True}
+    return Recommendation(
+        metric="throughput_tps", conclusive=True, configuration=settings,
+        evidence=dataclasses.replace(found, verdict="better"),
+        headline=f"Use {best}: {found.effect.ratio:.1f} times as many tokens a second as {base}.",
+        code='engine = wb.load("smollm2-135m", n_seq_max=16, flash_attn=True)', notes=["Quality was not measured."],
+        confirmation=dataclasses.replace(found, verdict="better", reason=""),
+        runs=[f"runs/{cell}-1" for cell in frame["cell"][rows]], profile={"engine": settings},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def served() -> Analysis:
+    return make_served()

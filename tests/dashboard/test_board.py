@@ -46,6 +46,8 @@ def test_the_package_exports_it_and_the_module_stays_reachable() -> None:
             "profile",
             "retention_figure",
             "stages_figure",
+            "write_claims_page",
+            "write_index",
             "write_report",
             "write_tune_report",
         ]
@@ -66,7 +68,9 @@ def test_importing_the_package_loads_neither_plotly_nor_pandas() -> None:
 def test_figures_come_by_name_the_first_objective_by_default(normal: Analysis) -> None:
     board = Dashboard(normal)
     assert board.metrics[0] == "decode_tps"
-    assert board.names() == ("forest", "pareto", "main_effects", "heatmap", "run_order", "distribution")
+    assert board.names() == (
+        "forest", "pareto", "main_effects", "heatmap", "small_multiples", "parallel", "run_order", "distribution"
+    )  # fmt: skip
     assert "Decode" in board.figure("forest").layout.meta["title"]
     assert board.figure("heatmap", "ttft_ms", x="n_ctx").layout.xaxis.title.text == "n_ctx"
 

@@ -260,3 +260,72 @@ def test_a_report_is_written_whole_and_its_path_returned(normal: Analysis, tmp_p
 def test_a_thousand_runs_stay_below_fifteen_megabytes(thousand: Analysis) -> None:
     assert len(thousand.frame) >= 1000
     assert len(render(thousand).encode()) < 15e6
+
+
+@pytest.fixture(scope="module")
+def served_page(served: Analysis) -> Page:
+    return Page(render(served))
+
+
+def test_figures_of_the_sweep_stand_once_in_a_section_of_their_own(served: Analysis, served_page: Page) -> None:
+    specs = served_page.payload("figures")
+    of_sweep = [name for name in specs if name.startswith("figure-sweep-")]
+    kinds = Counter(name.split("-")[-1] for name in of_sweep)
+    assert (kinds["load_curve"], kinds["ecdf"], kinds["stages"]) == (2, 2, 1)
+    assert 1 < kinds["timeline"] <= 5
+    assert "Requests and machine" in served_page.text
+    assert f"{kinds['timeline'] - 1} more of these" in served_page.text
+
+
+def test_a_confirmation_a_profile_and_what_did_not_fit_are_said(served: Analysis, served_page: Page) -> None:
+    confirmed = served.recommendations[0].confirmation
+    assert confirmed is not None
+    assert f"Measured again in {confirmed.effect.n} fresh blocks" in served_page.text
+    assert '{ "engine": { "n_seq_max": 16, "flash_attn": true } }' in served_page.text
+    assert "Did not fit" in served_page.text
+    assert "needs 9.1 GiB, 7.4 GiB are free" in served_page.text
+    assert "120/123 runs done, 2 out of memory, 1 failed, 0 missing" in served_page.text
+
+
+def test_raw_runs_are_linked_where_their_notebooks_lie_beside_the_page(served: Analysis, tmp_path: Path) -> None:
+    runs = served.recommendations[0].runs
+    for run in runs[:2]:
+        (tmp_path / run).mkdir(parents=True)
+        (tmp_path / run / "notebook.ipynb").write_text("{}")
+    short = recommending(served, list(runs))
+    page = Page(write_report(short, tmp_path / "dashboard.html").read_text(encoding="utf-8"))
+    links = [value for tag, name, value in page.attributes if name == "href" and not value.startswith("#")]
+    assert links == [f"./{run}/notebook.ipynb" for run in runs[:2]]
+    assert all((tmp_path / link).is_file() for link in links)
+    assert all(run in page.text for run in runs)
+
+
+def recommending(served: Analysis, runs: list[str]) -> Analysis:
+    """An answer and no figures: quick to render."""
+    answer = dataclasses.replace(served.recommendations[0], runs=runs)
+    return dataclasses.replace(served, recommendations=[answer], frame=served.frame.iloc[:0], samples=None)
+
+
+@pytest.mark.parametrize("run", ["../outside", "/etc", "javascript:alert(1)", "//evil.example/x", "a\x00b", "\udc80"])
+def test_nothing_but_a_notebook_beside_the_page_is_linked(served: Analysis, tmp_path: Path, run: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "notebook.ipynb").write_text("{}")
+    (tmp_path / "results").mkdir()
+    text = render(recommending(served, [run]), tmp_path / "results")
+    assert not [value for _, name, value in Page(text).attributes if name == "href" and not value.startswith("#")]
+
+
+def test_a_link_can_only_be_relative(served: Analysis, tmp_path: Path) -> None:
+    run = "javascript:x"
+    (tmp_path / run).mkdir()
+    (tmp_path / run / "notebook.ipynb").write_text("{}")
+    text = render(recommending(served, [run]), tmp_path)
+    links = [value for _, name, value in Page(text).attributes if name == "href" and not value.startswith("#")]
+    assert links == ["./javascript%3Ax/notebook.ipynb"]
+
+
+def test_not_to_fit_leaves_a_sweep_complete(served: Analysis) -> None:
+    short = recommending(served, [])
+    audit = dataclasses.replace(served.audit, planned=122, failed=0, failures=[])
+    assert '<p class="audit complete">' in render(dataclasses.replace(short, audit=audit))
+    assert '<p class="audit incomplete">' in render(short)

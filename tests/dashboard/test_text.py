@@ -1,10 +1,11 @@
 import html
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.dashboard.text import lines_of, one_line, plain, shortened, wrapped
+from workbench.dashboard.text import lines_of, one_line, plain, shortened, told_apart, wrapped
 
 EVIL = "<b>x</b> <a href='javascript:1'>y</a> $z$ %{x} &lt; &#60;\x00\u202e\ud800\n"
 
@@ -33,3 +34,18 @@ def test_overlong_text_is_cut_visibly() -> None:
     assert len(one_line("x" * 10_000)) == 600
     assert shortened("abcdef", 4) == "abc…"
     assert shortened("abcd", 4) == "abcd"
+
+
+@pytest.mark.parametrize(
+    ("texts", "width", "expected"),
+    [
+        (["a", "b"], 3, ["a", "b"]),
+        (["model-long-q4", "model-long-q8"], 8, ["…q4", "…q8"]),
+        (["the-same-long-name"], 8, ["the-sam…"]),
+        (["0123456789-tail-a", "9876543210-tail-b"], 6, ["01234…", "98765…"]),
+        (["xx-1234567890-a", "xx-1234567890-b-123456"], 6, ["…a", "…b-12…"]),
+    ],
+)
+def test_shortened_names_stay_different(texts: list[str], width: int, expected: list[str]) -> None:
+    assert told_apart(texts, width) == expected
+    assert all(len(text) <= width for text in told_apart(texts, width))

@@ -1,5 +1,6 @@
 import itertools
 
+import plotly.graph_objects as go
 import pytest
 
 from workbench.dashboard import theme
@@ -47,3 +48,13 @@ def test_both_templates_set_the_same_things() -> None:
 def test_an_unknown_mode_lists_the_known_ones() -> None:
     with pytest.raises(UnknownName, match="dark, light"):
         theme.template("sepia")  # type: ignore[arg-type]
+
+
+def test_a_title_of_several_lines_stays_in_the_picture() -> None:
+    """Seen as a picture: plotly lifts the first of several lines by half a line."""
+    one, two = (
+        theme.finish(go.Figure(), title=title, description="", height=100).layout
+        for title in ("short", "a long title " * (theme.TITLE_WIDTH // 10))
+    )
+    assert "<br>" in two.title.text
+    assert two.title.pad.t - one.title.pad.t == (two.margin.t - one.margin.t) / 2

@@ -8,7 +8,7 @@ from workbench.evaluation.memory_claims import CLAIMS, _abba, compare
 
 @pytest.mark.parametrize(
     ("claim", "size"),
-    [("batched archive", 30), ("kept vectors", 50), ("kept snapshot", 200)],
+    [("batched archive", 30), ("kept vectors", 50), ("kept snapshot", 200), ("incremental snapshot", 100)],
 )
 def test_both_sides_are_measured(claim, size):
     found = compare(claim, embedder="hashing", size=size)
@@ -18,6 +18,11 @@ def test_both_sides_are_measured(claim, size):
 
 def test_reading_once_is_quicker_than_three_times():
     found = compare("request-scoped reads", size=1000)
+    assert found["without_ms"] > found["with_ms"]
+
+
+def test_a_message_appended_is_quicker_than_a_long_session_written_anew():
+    found = compare("incremental snapshot", size=3000)
     assert found["without_ms"] > found["with_ms"]
 
 
@@ -37,4 +42,4 @@ def test_sides_take_turns():
 def test_what_nobody_claims_is_refused():
     with pytest.raises(UnknownName, match="lazy start"):
         compare("lazy stat")
-    assert len(CLAIMS) == 5
+    assert len(CLAIMS) == 6

@@ -43,6 +43,17 @@ def test_counts_go_over_all_notes_together() -> None:
     assert found.metrics()["silent_share"] == 0.5
 
 
+def test_f1_has_an_interval_that_knows_how_few_notes_there_are() -> None:
+    few, many = (score_relations(NOTES * times, read).f1 for times in (1, 25))
+    assert few
+    assert many
+    assert few.value == many.value == pytest.approx(4 / 7)
+    widths = [(one.high or 0) - (one.low or 0) for one in (few, many)]
+    assert 0 < widths[1] < widths[0] / 2
+    assert (many.low or 1) < 4 / 7 < (many.high or 0)
+    assert score_relations([NOTES[3]], read).f1 is None
+
+
 def test_records_may_be_mappings() -> None:
     found = score_relations(NOTES[:1], lambda text, entities: [{"source": "Ann", "target": "Bo", "type": "trust"}])
     assert (found.counts.f1, found.silent, found.mistakes) == (1, None, ())

@@ -41,11 +41,41 @@ def run(job):
     return result
 """
 
+STAGED = """name: faults
+notebook: notebook.ipynb
+parameters: {a: [1, 2], b: [1, 2]}
+slow: [a]
+blocks: 8
+more_blocks: 3
+confirm: 2
+timeout_s: 60
+objectives: [{metric: speed, direction: maximize}]
+"""
+
+PLOTS = """
+import time, zlib
+from pathlib import Path
+from workbench.storage import write_json
+
+def run(job):
+    ended = {}
+    for cell in job.payload["cells"]:
+        time.sleep(0.01)
+        speed = 10.0 * cell["parameters"]["a"] + zlib.crc32(cell["id"].encode()) / 2**32
+        record = {"metrics": {"speed": speed}, "info": {}, "series": {}}
+        ended[cell["id"]] = {"record": record, "environment": {}, "elapsed_s": 0.01}
+        folder = Path(cell["folder"])
+        folder.mkdir(parents=True, exist_ok=True)
+        result = {"record": record, "environment": {}}
+        write_json(folder / "outcome.json", {"cell": cell["id"], "elapsed_s": 0.01, "result": result})
+    return {"cells": ended}
+"""
+
 DRIVER = """
 import sys
 from workbench.sweep import Sweep, SweepSpec
 sys.path.insert(0, {folder!r})
-import stub_cells
+import stub_cells, stub_plots
 sweep = Sweep(SweepSpec.from_file({spec!r}), function={function})
 print("ready", flush=True)
 sweep.run(progress=False)
@@ -56,12 +86,13 @@ sweep.run(progress=False)
 def folder(tmp_path):
     (tmp_path / "sweep.yaml").write_text(SPEC)
     (tmp_path / "stub_cells.py").write_text(STUB)
+    (tmp_path / "stub_plots.py").write_text(PLOTS)
     write_notebook(tmp_path, "import workbench\nworkbench.record(speed=a)")
     return tmp_path
 
 
-def write_notebook(folder, code):
-    cells = [nbformat.v4.new_code_cell("a = 1"), nbformat.v4.new_code_cell(code)]
+def write_notebook(folder, code, parameters="a = 1"):
+    cells = [nbformat.v4.new_code_cell(parameters), nbformat.v4.new_code_cell(code)]
     cells[0].metadata["tags"] = ["parameters"]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebook.ipynb")
 
@@ -93,11 +124,11 @@ def alive(pid):
     return False
 
 
-def kill_and_resume(folder, delays):
+def kill_and_resume(folder, delays, function="stub_cells.run"):
     """Kill a driver after each delay, then let one finish; what the ledger says must hold every time."""
     sweep, done = Sweep.from_file(folder / "sweep.yaml"), {}
     for delay in delays:
-        with driver(folder) as process:
+        with driver(folder, function) as process:
             time.sleep(delay)
             process.kill()
             process.wait()
@@ -112,14 +143,14 @@ def kill_and_resume(folder, delays):
         assert all(ended[cell] == attempt for cell, attempt in done.items())
         done = {cell: attempt for cell, attempt in ended.items() if attempt.status == "done"}
         assert sweep.status().failed == 0
-    with driver(folder) as process:
+    with driver(folder, function) as process:
         assert process.wait(60) == 0
     return sweep
 
 
-def check_finished(sweep):
+def check_finished(sweep, planned=12):
     audit = sweep.status()
-    assert (audit.planned, audit.done, audit.failed, audit.missing) == (12, 12, 0, 0)
+    assert (audit.planned, audit.done, audit.failed, audit.missing) == (planned, planned, 0, 0)
     frame = sweep.frame()
     assert sorted(frame["cell"]) == sorted(cell.id for cell in sweep.plan())
     with Ledger(sweep.folder / "ledger.sqlite") as ledger:
@@ -127,7 +158,7 @@ def check_finished(sweep):
     assert Counter(a.cell for a in attempts if a.status == "done") == Counter(cell.id for cell in sweep.plan())
     assert {a.status for a in attempts} <= {"done", "abandoned"}
     # only attempts that were cut off were made again
-    assert len(attempts) == 12 + sum(a.status == "abandoned" for a in attempts)
+    assert len(attempts) == planned + sum(a.status == "abandoned" for a in attempts)
     # every run that reached its end counts: none was measured twice
     finished = Counter(json.loads(path.read_text())["cell"] for path in (sweep.folder / "runs").glob("*/outcome.json"))
     assert finished == Counter(cell.id for cell in sweep.plan())
@@ -136,6 +167,30 @@ def check_finished(sweep):
 def test_a_driver_killed_at_random_times_loses_and_doubles_nothing(folder):
     chance = random.Random(11)
     check_finished(kill_and_resume(folder, [chance.uniform(0, 0.9) for _ in range(5)]))
+
+
+def check_stages(sweep):
+    """Grid, further blocks and confirmation: each decided upon once, whoever was killed in between."""
+    grid, more, confirm = (sweep.status(phase).planned for phase in ("grid", "more", "confirm"))
+    assert grid == 8 * 4
+    assert more
+    assert confirm in (2 * 2, 2 * 3)
+    check_finished(sweep, grid + more + confirm)
+
+
+def test_a_driver_of_whole_plots_and_stages_killed_at_random_times_loses_and_doubles_nothing(folder):
+    write_notebook(folder, "import workbench\nworkbench.record(speed=a)", "a = b = 1")
+    (folder / "sweep.yaml").write_text(STAGED)
+    chance = random.Random(13)
+    check_stages(kill_and_resume(folder, [chance.uniform(0, 1.5) for _ in range(4)], "stub_plots.run"))
+
+
+@pytest.mark.soak
+def test_a_driver_of_stages_killed_at_forty_random_times_loses_and_doubles_nothing(folder):
+    write_notebook(folder, "import workbench\nworkbench.record(speed=a)", "a = b = 1")
+    (folder / "sweep.yaml").write_text(STAGED)
+    chance = random.Random(14)
+    check_stages(kill_and_resume(folder, [chance.uniform(0, 1.2) for _ in range(40)], "stub_plots.run"))
 
 
 @pytest.mark.soak

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workbench.hardware.cgroup import Limits, limits
+from workbench.hardware.cgroup import Limits, limits, oom_kills
 
 
 @pytest.fixture
@@ -70,3 +70,24 @@ def test_more_used_than_allowed_leaves_nothing(tree):
 
 def test_a_machine_without_cgroups_has_no_limits(tmp_path):
     assert limits(tmp_path / "nothing", tmp_path / "nowhere") == Limits(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "membership"),
+    [
+        ("job/memory.events", "low 0\nmax 7\noom 3\noom_kill 2\noom_group_kill 0", "0::/job\n"),
+        ("memory/job/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2", "4:memory:/job\n0::/\n"),
+    ],
+    ids=["version 2", "version 1"],
+)
+def test_kills_for_want_of_memory_are_counted(tree, tmp_path, file, text, membership):
+    tree.write(file, text)
+    (tmp_path / "self").write_text(membership)
+    (tmp_path / "vmstat").write_text("nr_free_pages 1\noom_kill 9\n")
+    assert oom_kills(tree.root, tmp_path / "self", tmp_path / "vmstat") == 2
+
+
+def test_without_a_group_the_machine_counts_and_else_nobody(tree, tmp_path):
+    (tmp_path / "vmstat").write_text("nr_free_pages 1\noom_kill 9\n")
+    assert oom_kills(tree.root, tmp_path / "none", tmp_path / "vmstat") == 9
+    assert oom_kills(tree.root, tmp_path / "none", tmp_path / "no vmstat") is None

@@ -23,6 +23,14 @@ from workbench.testing.tiny_gguf import make_tiny_gguf
 MINI = SyntheticShape(n_layer=2, n_embd=256, n_ff=512, n_head=4, n_head_kv=2, n_ctx_train=2048)
 
 
+def test_without_weights_there_is_a_header_and_a_hole(tmp_path: Path, bytewise: Path) -> None:
+    whole = make_synthetic(tmp_path / "whole.gguf", MINI, tokenizer_from=bytewise)
+    hollow = make_synthetic(tmp_path / "hollow.gguf", MINI, tokenizer_from=bytewise, weights=False)
+    assert hollow.stat().st_size == whole.stat().st_size
+    assert hollow.stat().st_blocks < whole.stat().st_blocks
+    assert read_model_file(hollow).tensors == read_model_file(whole).tensors
+
+
 @pytest.fixture(scope="module")
 def bytewise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with a tokenizer of 261 tokens."""

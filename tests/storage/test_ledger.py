@@ -181,3 +181,83 @@ with Ledger({str(path)!r}) as ledger:
     assert done.stdout.split() == ["full", "running"]
     with Ledger(path) as ledger:
         assert len(ledger.running()) == 1
+
+
+def test_why_an_attempt_ended_is_kept_in_one_word(ledger):
+    ledger.finish("a", ledger.begin("a", host="h"), status="failed", error="no room", reason="out_of_memory")
+    ledger.finish("b", ledger.begin("b", host="h"), status="done", payload={})
+    assert [a.reason for a in ledger.attempts()] == ["out_of_memory", None]
+    assert ledger.attempt("a", 1).error == "no room"
+    with pytest.raises(StorageError, match="no attempt 2 of cell a"):
+        ledger.attempt("a", 2)
+
+
+def test_its_stamp_changes_with_every_beginning_and_end_and_only_then(ledger, path):
+    seen = [ledger.stamp()]
+    attempt = ledger.begin("a", host="h")
+    seen.append(ledger.stamp())
+    ledger.finish("a", attempt, status="failed", error="x")
+    seen.append(ledger.stamp())
+    assert len(set(seen)) == 3
+    with Ledger(path, readonly=True) as other:
+        assert other.stamp() == seen[-1]
+
+
+def test_attempts_can_be_had_without_what_they_left(ledger):
+    ledger.finish("a", ledger.begin("a", host="h"), status="done", payload={"big": 1})
+    assert [a.payload for a in ledger.attempts(payloads=False)] == [None]
+
+
+VERSION_1 = """
+CREATE TABLE attempts (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, cell TEXT NOT NULL, attempt INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('running', 'done', 'failed', 'abandoned')),
+    started REAL NOT NULL, finished REAL, host TEXT NOT NULL, payload TEXT, error TEXT, UNIQUE (cell, attempt)
+);
+CREATE UNIQUE INDEX done_once ON attempts (cell) WHERE status = 'done';
+INSERT INTO attempts VALUES (1, 'a', 1, 'done', 10.0, 11.0, 'h', '{"x": 1}', NULL);
+INSERT INTO attempts VALUES (2, 'b', 1, 'failed', 12.0, 13.0, 'h', NULL, 'boom');
+PRAGMA application_id = 2002930791;
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.fixture
+def version_1(tmp_path):
+    path = tmp_path / "old.sqlite"
+    raw = sqlite3.connect(path)
+    raw.executescript(VERSION_1)
+    raw.close()
+    return path
+
+
+def test_a_ledger_of_version_1_is_read_as_it_is_and_upgraded_when_written(version_1):
+    before = version_1.read_bytes()
+    with Ledger(version_1, readonly=True) as old:
+        assert [(a.cell, a.status, a.reason) for a in old.attempts()] == [("a", "done", None), ("b", "failed", None)]
+    assert version_1.read_bytes() == before
+    for _ in range(2):  # the second time it is one of today's
+        with Ledger(version_1) as upgraded:
+            upgraded.finish("b", upgraded.begin("b", host="h"), status="failed", error="x", reason="timeout")
+    with Ledger(version_1, readonly=True) as upgraded:
+        assert upgraded.ended()["a"].payload == {"x": 1}
+        assert [a.reason for a in upgraded.attempts("b")] == [None, "timeout", "timeout"]
+
+
+def test_a_ledger_in_a_folder_nobody_can_write_to_is_read(ledger, path, monkeypatch):
+    ledger.finish("a", ledger.begin("a", host="h"), status="done", payload={})
+    ledger.close()
+    monkeypatch.setattr("workbench.storage.database.os.access", lambda *_: False)
+    with Ledger(path, readonly=True) as archived:
+        assert archived.ended()["a"].status == "done"
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name]
+
+
+def test_who_looks_while_it_is_being_made_sees_nothing_yet(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    path.touch()  # what SQLite leaves before the first commit
+    with Ledger(path, readonly=True) as reader:
+        assert reader.attempts() == []
+        with Ledger(path) as writer:
+            writer.begin("cell", host="bench")
+            assert [attempt.cell for attempt in reader.attempts()] == ["cell"]

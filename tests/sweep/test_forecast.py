@@ -1,11 +1,17 @@
 """A forecast counts what is planned, and tells time and disk from what has been run."""
 
-import time
+import json
+from collections import Counter
 
 import pytest
 
+from workbench.settings import EngineSettings
 from workbench.sweep import Sweep
+from workbench.sweep.design import configurations as configurations_module
 from workbench.sweep.forecast import forecast
+from workbench.sweep.specification import notebooks
+
+OBJECTIVE = {"metric": "speed", "direction": "maximize"}
 
 CELL = """
 import time
@@ -42,14 +48,64 @@ def test_before_the_first_run_there_is_only_the_limit(sweep):
     assert "order of block 1" in text
 
 
-def test_ten_thousand_cells_are_planned_at_once(spec_of):
+def test_ten_thousand_cells_are_planned_without_doing_anything_ten_thousand_times(specification, monkeypatch):
+    """What is dear (reading the notebook, checking engine settings) is done as often as there is something new."""
     levels = list(range(10))
-    spec = spec_of(parameters={"a": levels, "b": levels, "n_batch": [2**n for n in range(1, 11)]}, blocks=10)
-    started = time.perf_counter()
-    found = forecast(Sweep(spec))
-    assert len(found.cells) == 10_000
+    text = {"name": "many", "notebook": "notebook.ipynb", "blocks": 10, "objectives": [OBJECTIVE]}
+    text["parameters"] = {"a": levels, "b": levels, "n_batch": [2**n for n in range(1, 11)]}
+    path = specification(json.dumps(text))
+    count = Counter()
+
+    def counted(module, name):
+        whole = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given: count.update([name]) or whole(*given))
+
+    counted(notebooks, "_code")
+    counted(EngineSettings, "from_mapping")
+    counted(configurations_module, "_grid")
+    found = forecast(Sweep.from_file(path))
+    assert len(found.cells) == len({cell.id for cell in found.cells}) == 10_000
     assert "… and 976 more" in str(found)
-    assert time.perf_counter() - started < 20
+    assert count["from_mapping"] == 10
+    assert count["_grid"] == 1
+    assert count["_code"] <= 4
+
+
+def test_whole_plots_are_shown_in_their_order(make, notebook):
+    notebook("a = 1\nmodel = 'x'")
+    found = forecast(make(parameters={"model": ["x", "y"], "a": [1, 2, 3]}, slow=["model"], twin=True, blocks=2))
+    parts = ("[model=x: 3 runs]", "[model=y: 3 runs]", "[model=x (twin): 1 run]")
+    (line,) = [line for line in str(found).splitlines() if line.startswith("order of block 1: ")]
+    assert sorted(line.removeprefix("order of block 1: ").split(" → ")) == sorted(parts)
+    lines = list(found.order())
+    assert [line for line in lines if line.startswith("  ")] == [f"  {cell.label}" for cell in found.cells]
+    assert sum(line.startswith("whole plot: ") for line in lines) == 6
+    assert lines[0].removeprefix("whole plot: ") in line
+    assert len(found.plots()) == 6
+
+
+def test_what_may_follow_and_what_may_be_left_out_is_said(make):
+    text = str(forecast(make(more_blocks=4, confirm=3, budget={"minutes": 30, "runs": 100})))
+    assert "then up to 4 further blocks of those whose ranking is undecided" in text
+    assert "then 3 fresh blocks of what was chosen" in text
+    assert "budget: 30 min of runs or 100 runs" in text
+    assert "budget" not in str(forecast(make()))
+
+
+def test_before_the_first_run_the_same_notebook_elsewhere_is_asked(make, tmp_path):
+    make(blocks=2).run(progress=False)
+    found = forecast(make(name="new", results=str(tmp_path / "new"), parameters={"a": [7, 8, 9]}, blocks=2))
+    assert (found.based_on, found.missing, found.elsewhere) == (4, 6, tmp_path / "results")
+    assert found.seconds > 6 * 0.05
+    assert f"4 runs of the same notebook in {tmp_path / 'results'}" in str(found)
+    other = make(name="other", results=str(tmp_path / "new"))
+    other.spec.notebook_path.write_text(other.spec.notebook_path.read_text().replace("speed", "fast"))
+    assert forecast(other).seconds is None
+
+
+def test_side_by_side_takes_less_time(make):
+    alone, two = forecast(make()), forecast(make(side_by_side=2))
+    assert two.most_seconds == alone.most_seconds / 2
 
 
 def test_after_some_runs_time_and_disk_are_told_from_them(make):

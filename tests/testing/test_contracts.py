@@ -259,14 +259,15 @@ class InProcess:
             except ValueError as failure:
                 result, error = None, str(failure)
             status = "failed" if error else "done"
-            yield job, Outcome(status=status, result=result, error=error, elapsed_s=0.0, host="here")
+            reason = "error" if error else None
+            yield job, Outcome(status=status, result=result, error=error, elapsed_s=0.0, host="here", reason=reason)
 
     def close(self):
         pass
 
 
 class TestInProcessExecutor(ExecutorContract):
-    isolates = False
+    isolates = limits_time = limits_memory = False
 
     def make(self):
         return InProcess()

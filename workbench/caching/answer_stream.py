@@ -233,6 +233,7 @@ class AnswerStream(Iterator[Chunk]):
                 cached_tokens=saved,
                 output_tokens=output,
                 itl_ms=(0.0,) * max(0, output - 1),
+                started_s=asked.at,
             ),
             model=whole.model if whole else asked.model,
             settings=asked.settings(),

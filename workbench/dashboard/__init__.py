@@ -4,7 +4,10 @@
 >>> board = wb.Dashboard(sweep)                       # a Sweep, or the Analysis it returned
 >>> board                                             # in a notebook: the whole report
 >>> board.figure("forest", "decode_tps")              # one plotly figure
+>>> board.figure("timeline")                          # one run: tokens and the machine on the same clock
 >>> board.save("decode.html")                         # one self-contained file
+
+``write_index`` lists every sweep below a folder on one page.
 
 ``pareto_figure`` draws the cost-quality front of any frame, ``stages_figure`` where the time of turns goes, and
 ``profile`` collects it.
@@ -21,9 +24,11 @@ from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.dashboard.board import Dashboard
+    from workbench.dashboard.claims_page import write_claims_page
     from workbench.dashboard.figures.pareto import pareto_figure
     from workbench.dashboard.figures.retention import retention_figure
     from workbench.dashboard.figures.stages import stages_figure
+    from workbench.dashboard.index import write_index
     from workbench.dashboard.profiling import Profile, profile
     from workbench.dashboard.report import write_report
     from workbench.dashboard.tune_report import write_tune_report
@@ -35,6 +40,8 @@ _HOME = {
     "profile": "profiling",
     "retention_figure": "figures.retention",
     "stages_figure": "figures.stages",
+    "write_index": "index",
+    "write_claims_page": "claims_page",
     "write_report": "report",
     "write_tune_report": "tune_report",
 }
@@ -46,6 +53,8 @@ __all__ = [
     "profile",
     "retention_figure",
     "stages_figure",
+    "write_claims_page",
+    "write_index",
     "write_report",
     "write_tune_report",
 ]

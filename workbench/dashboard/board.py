@@ -54,15 +54,15 @@ class Dashboard:
         return data.metrics(self.analysis)
 
     def names(self, metric: str | None = None) -> tuple[str, ...]:
-        """Names of the figures a metric has; the first metric by default."""
-        return figures.available(self.analysis, self._metric(metric))
+        """Names of the figures a metric has, the first metric by default, and of those of the sweep as a whole."""
+        return figures.available(self.analysis, self._metric(metric)) + figures.available(self.analysis)
 
     def figure(self, name: str, metric: str | None = None, *, theme: Mode = "light", **options: Any) -> go.Figure:
         """One figure.
 
         Args:
             name: one of :meth:`names`.
-            metric: the first objective by default.
+            metric: the first objective by default; figures of the sweep as a whole ("ecdf", "timeline") need none.
             theme: "light" or "dark".
             **options: of the figure itself, e.g. ``x``, ``y`` and ``facet`` of "heatmap".
 
@@ -70,7 +70,8 @@ class Dashboard:
             UnknownName: no such figure, metric, theme or parameter.
             UsageError: the findings lack what the figure shows; the message names the remedy.
         """
-        return recoloured(figures.draw(name, self.analysis, self._metric(metric), **options), theme)
+        about = metric if name in figures.available(self.analysis) else self._metric(metric)
+        return recoloured(figures.draw(name, self.analysis, about, **options), theme)
 
     def save(self, path: Path | str) -> Path:
         """Write the report as one self-contained HTML file, atomically; returns its absolute path.

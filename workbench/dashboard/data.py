@@ -6,7 +6,7 @@ The frame of an analysis holds finished runs only; a value that was not recorded
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 from workbench.errors import UnknownName
 from workbench.sweep.findings.statistics import outliers
 from workbench.sweep.records.table import RUN_COLUMNS
-from workbench.sweep.results import Analysis, Comparison, MainEffect, Objective
+from workbench.sweep.results import Analysis, Boundary, Comparison, MainEffect, Objective
 
 
 def metrics(analysis: Analysis) -> tuple[str, ...]:
@@ -27,11 +27,13 @@ def metrics(analysis: Analysis) -> tuple[str, ...]:
 
 
 def _has_values(analysis: Analysis, metric: str) -> bool:
-    return metric in analysis.frame.columns and bool(np.isfinite(_numbers(analysis.frame[metric])).any())
+    return metric in analysis.frame.columns and bool(np.isfinite(numbers(analysis.frame[metric])).any())
 
 
-def _numbers(column: pd.Series) -> pd.Series:
+def numbers(column: pd.Series) -> pd.Series:
     """A column as float64; what is no number (an absent reading, a text) becomes NaN."""
+    if column.dtype == np.float64:
+        return column
     if column.dtype == bool:
         return pd.Series(np.nan, index=column.index)
     return pd.to_numeric(column, errors="coerce").astype("float64")
@@ -70,13 +72,18 @@ def runs(analysis: Analysis, metric: str) -> pd.DataFrame:
     """
     if metric not in analysis.frame.columns:
         raise UnknownName("metric", metric, metrics(analysis))
-    frame = analysis.frame.assign(value=_numbers(analysis.frame[metric]), name=_names(analysis.frame))
+    frame = analysis.frame.assign(value=numbers(analysis.frame[metric]), name=_names(analysis.frame))
     frame = frame[np.isfinite(frame["value"])].sort_values("order", kind="stable")
     frame = frame[["name", "arm", "block", "order", "host", "cell", "value"]].reset_index(drop=True)
     medians = frame.groupby("name", sort=False)["value"].transform("median")
     frame["relative"] = (frame["value"] / medians.where(medians > 0)).astype("float64")
     frame["outlier"] = frame.groupby("name", sort=False)["value"].transform(lambda column: outliers(list(column)))
     return frame.astype({"outlier": bool})
+
+
+def names(analysis: Analysis) -> dict[str, str]:
+    """Cell → name of its configuration, of every finished run; twins told apart."""
+    return dict(zip(analysis.frame["cell"].astype(str), _names(analysis.frame), strict=True))
 
 
 def _names(frame: pd.DataFrame) -> pd.Series:
@@ -123,4 +130,27 @@ def grid(analysis: Analysis, metric: str) -> pd.DataFrame:
     """
     frame = analysis.frame[analysis.frame["arm"] == "grid"]
     columns = {name: frame[name].map(level_key) for name in analysis.parameters if name in frame.columns}
-    return pd.DataFrame({**columns, "value": _numbers(frame[metric])})
+    return pd.DataFrame({**columns, "value": numbers(frame[metric])})
+
+
+def grid_labels(analysis: Analysis, metric: str) -> int:
+    """How many configurations of the grid recorded a metric."""
+    frame = analysis.frame[analysis.frame["arm"] == "grid"]
+    return int(frame["label"][np.isfinite(numbers(frame[metric]))].nunique())
+
+
+def not_fitting(analysis: Analysis, levels: Mapping[str, str]) -> list[Boundary]:
+    """Configurations that did not fit into memory, those with the given levels.
+
+    Args:
+        analysis: what a sweep found.
+        levels: parameter → :func:`level_key`.
+    """
+    return [
+        boundary
+        for boundary in analysis.boundaries
+        if all(
+            name in boundary.configuration and level_key(boundary.configuration[name]) == level
+            for name, level in levels.items()
+        )
+    ]

@@ -9,7 +9,9 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -26,20 +28,34 @@ SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "■", "inconclusive":
 """Verdicts differ by shape as well as by colour, in text as in figures."""
 
 
-def context(analysis: Analysis) -> dict[str, Any]:
-    """Everything the template asks for."""
+_MOST_OPEN = 2
+"""Drawings of one figure that stand open; of more only the first does."""
+
+NOTEBOOK = "notebook.ipynb"
+"""The executed notebook in a run's folder."""
+
+
+def context(analysis: Analysis, folder: Path | None = None) -> dict[str, Any]:
+    """Everything the template asks for.
+
+    Args:
+        analysis: what a sweep has found.
+        folder: where the page will lie: runs whose notebooks are there get a link.
+    """
     metrics = data.metrics(analysis)
     quality = [objective.metric for objective in analysis.objectives if objective.role == "quality"]
     stated = [objective.metric for objective in analysis.objectives if objective.role == "objective"]
     sections = {metric: _section(analysis, metric, index) for index, metric in enumerate(metrics)}
     return {
         "analysis": analysis,
-        "answers": [_answer(analysis, recommendation) for recommendation in analysis.recommendations],
+        "answers": [_answer(analysis, one, folder) for one in analysis.recommendations],
+        "boundaries": list(analysis.boundaries),
         "audit": _audit(analysis),
         "objectives": [sections[metric] for metric in stated if metric in sections],
         "quality": [sections[metric] for metric in quality if metric in sections],
         "others": [sections[metric] for metric in metrics if metric not in (*stated, *quality)],
         "absent": [metric_name(metric) for metric in (*stated, *quality) if metric not in sections],
+        "together": _together(analysis),
         "floors": [_floor(metric, floor.effect, floor.width) for metric, floor in analysis.floors.items()],
         "environment": list(flat(analysis.environment)),
         "definitions": [(metric, axis_title(metric), text) for metric, text in analysis.definitions.items()],
@@ -48,22 +64,51 @@ def context(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _answer(analysis: Analysis, recommendation: Recommendation) -> dict[str, Any]:
-    evidence = recommendation.evidence
-    # conclusive without a gain means: stay with the reference, whatever the best of the others was
-    won = evidence.verdict if evidence is not None and evidence.verdict in ("better", "equivalent") else "keep"
-    verdict = won if recommendation.conclusive else "inconclusive"
+def every_figure(page: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """The figures of a :func:`context`, wherever they stand."""
+    for section in (*page["objectives"], *page["quality"], *page["others"]):
+        yield from section["figures"]
+    for section in page["together"]:
+        for group in section["groups"]:
+            yield from (*group["shown"], *group["folded"])
+
+
+def _answer(analysis: Analysis, recommendation: Recommendation, folder: Path | None) -> dict[str, Any]:
     objective = data.objective_of(analysis, recommendation.metric)
     aim = {"maximize": "higher is better", "minimize": "lower is better"}
     return {
         "name": metric_name(recommendation.metric),
         "aim": aim[objective.direction] if objective else "",
-        "verdict": verdict,
+        "verdict": verdict_of(recommendation),
         "head": recommendation.headline,
         "notes": list(recommendation.notes),
         "code": recommendation.code,
+        "profile": _profile(recommendation),
+        "confirmation": _comparison(recommendation.confirmation) if recommendation.confirmation else None,
+        "runs": [{"name": run, "link": _link(run, folder)} for run in recommendation.runs],
         "quality": [_comparison(comparison) for comparison in recommendation.quality],
     }
+
+
+def verdict_of(recommendation: Recommendation) -> str:
+    """One word for a recommendation: a verdict, or "keep"."""
+    evidence = recommendation.evidence
+    # conclusive without a gain means: stay with the reference, whatever the best of the others was
+    won = evidence.verdict if evidence is not None and evidence.verdict in ("better", "equivalent") else "keep"
+    return won if recommendation.conclusive else "inconclusive"
+
+
+def _profile(recommendation: Recommendation) -> str:
+    profile = recommendation.profile
+    return "" if profile is None else json.dumps(json_value(profile), indent=2, ensure_ascii=False)
+
+
+def _link(run: str, folder: Path | None) -> str:
+    """Where a run's notebook lies from the page; empty if it is not there."""
+    path = PurePosixPath(run) / NOTEBOOK
+    if folder is None or path.is_absolute() or ".." in path.parts or not (folder / path).is_file():
+        return ""
+    return f"./{quote(str(path), errors='surrogateescape')}"
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
@@ -93,18 +138,40 @@ def _floor(metric: str, effect: Effect, width: float) -> dict[str, Any]:
 
 def _audit(analysis: Analysis) -> dict[str, Any]:
     audit = analysis.audit
-    missing = f", {audit.missing} missing" if audit.missing else ""
     return {
-        "text": f"{audit.done}/{audit.planned} runs done, {audit.failed} failed{missing}",
-        "complete": audit.done == audit.planned,
+        "text": str(audit),
+        "complete": audit.done + audit.out_of_memory == audit.planned,  # not to fit is a result too
         "failures": list(audit.failures),
     }
+
+
+def _together(analysis: Analysis) -> list[dict[str, Any]]:
+    """The figures about the sweep as a whole, by section; of a figure drawn three times or more the first is open."""
+    sections: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for place, (name, options) in enumerate(figures.drawings(analysis)):
+        item = figure_item(figures.draw(name, analysis, **options), name, f"figure-sweep-{place}-{name}")
+        sections.setdefault(figures.section(name), {}).setdefault(name, []).append(item)
+    return [
+        {
+            "id": f"together-{index}",
+            "name": title,
+            "groups": [
+                {"name": name, "shown": items[: _shown(items)], "folded": items[_shown(items) :]}
+                for name, items in found.items()
+            ],
+        }
+        for index, (title, found) in enumerate(sections.items())
+    ]
+
+
+def _shown(items: list[dict[str, Any]]) -> int:
+    return len(items) if len(items) <= _MOST_OPEN else 1
 
 
 def _section(analysis: Analysis, metric: str, index: int) -> dict[str, Any]:
     """One metric: its figures and the numbers behind the forest plot."""
     objective = data.objective_of(analysis, metric)
-    names = figures.available(analysis, metric)
+    drawings = figures.drawings(analysis, metric)
     return {
         "id": f"metric-{index}",
         "metric": metric,
@@ -112,14 +179,17 @@ def _section(analysis: Analysis, metric: str, index: int) -> dict[str, Any]:
         "unit": unit_of(metric).symbol,
         "direction": objective.direction if objective else "",
         "definition": analysis.definitions.get(metric, ""),
-        "figures": [_figure(analysis, metric, name, f"figure-{index}-{name}") for name in names],
+        "figures": [
+            _figure(analysis, metric, name, f"figure-{index}-{place}-{name}", options)
+            for place, (name, options) in enumerate(drawings)
+        ],
         "rows": [_comparison(comparison) for comparison in ranked(analysis, metric)],
         "median_only": not objective,
     }
 
 
-def _figure(analysis: Analysis, metric: str, name: str, identifier: str) -> dict[str, Any]:
-    return figure_item(figures.draw(name, analysis, metric), name, identifier)
+def _figure(analysis: Analysis, metric: str, name: str, identifier: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return figure_item(figures.draw(name, analysis, metric, **options), name, identifier)
 
 
 def figure_item(figure: go.Figure, name: str, identifier: str) -> dict[str, Any]:
@@ -174,7 +244,7 @@ def _fact(key: str, value: Any) -> str:
 
 
 def download(analysis: Analysis) -> dict[str, Any]:
-    """What the page offers as JSON: every run, every comparison, and the definitions they need. JSON values only."""
+    """What the page offers as JSON: every run, everything found, and the definitions. JSON values only."""
     frame = analysis.frame
     return {
         "name": analysis.name,
@@ -188,6 +258,10 @@ def download(analysis: Analysis) -> dict[str, Any]:
         "floors": [_plain(floor) for floor in analysis.floors.values()],
         "comparisons": [_plain(comparison) for comparison in analysis.comparisons],
         "main_effects": [_plain(effect) for effect in analysis.main_effects],
+        "importances": [_plain(share) for share in analysis.importances],
+        "boundaries": [_plain(boundary) for boundary in analysis.boundaries],
+        "recommendations": [_plain(recommendation) for recommendation in analysis.recommendations],
+        "targets": [_plain(target) for target in analysis.targets],
         "columns": [str(column) for column in frame.columns],
         "runs": [[json_value(value) for value in row] for row in frame.itertuples(index=False, name=None)],
     }

@@ -19,6 +19,8 @@
 
   /* ---- figures ---- */
   const PRINT_WIDTH = 680; // px: what an A4 page with its margins holds
+  const PRINT_HEIGHT = 820; // px: the same, beside title and note
+  const MOST_SHRUNK = 1.7; // smaller would be unreadable; what is taller still goes over to the next page
   const canHover = matchMedia("(hover: hover)").matches;
   const drawn = new Map(); // element -> how it was drawn last
   const clone = (value) => JSON.parse(JSON.stringify(value));
@@ -43,6 +45,10 @@
     layout.template = templates[mode()];
     layout.width = width;
     if (narrow) for (const [path, value] of Object.entries(spec.narrow)) assign(layout, path, clone(value));
+    // a narrow layout may ask for more width than there is: it scrolls on a screen, and is printed smaller
+    const shrunk = printing ? Math.min(Math.max(1, layout.height / PRINT_HEIGHT, layout.width / width), MOST_SHRUNK) : 1;
+    layout.width = printing ? width * shrunk : layout.width;
+    element.style.zoom = shrunk > 1 ? String(1 / shrunk) : "";
     element.style.minHeight = `${layout.height}px`;
     Plotly.react(element, clone(spec.data), layout, {
       displaylogo: false,
@@ -73,8 +79,8 @@
   prefersDark.addEventListener("change", refresh);
   refresh();
 
-  /* ---- print: everything open, drawn, light, as wide as the page ---- */
-  const closed = () => document.querySelectorAll("details:not([open])");
+  /* ---- print: light, as wide as the page, all open but what is aside (unless its reader opened it) ---- */
+  const closed = () => document.querySelectorAll("details:not([open]):not(.aside)");
   let opened = [];
   addEventListener("beforeprint", () => {
     printing = true;

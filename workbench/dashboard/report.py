@@ -41,15 +41,19 @@ def write_report(analysis: Analysis, path: Path | str) -> Path:
         StorageFull: no room; an older report is left as it was.
     """
     path = Path(path).resolve()
-    write_text(path, render(analysis))
+    write_text(path, render(analysis, path.parent))
     return path
 
 
-def render(analysis: Analysis) -> str:
-    """The report as one HTML document."""
-    context = page.context(analysis)
-    sections = (*context["objectives"], *context["quality"], *context["others"])
-    specs = {figure["id"]: figure.pop("spec") for section in sections for figure in section["figures"]}
+def render(analysis: Analysis, folder: Path | None = None) -> str:
+    """The report as one HTML document.
+
+    Args:
+        analysis: what a sweep has found.
+        folder: where it will lie; the runs' notebooks that are there are linked, by relative addresses.
+    """
+    context = page.context(analysis, folder)
+    specs = {figure["id"]: figure.pop("spec") for figure in page.every_figure(context)}
     return document("report.html", context, specs, page.download(analysis))
 
 
@@ -67,7 +71,7 @@ def document(template: str, context: dict[str, Any], specs: dict[str, Any], data
         styles=Markup(_asset("report.css")),  # noqa: S704 - files of this package, not input
         plotly=Markup(get_plotlyjs()),  # noqa: S704
         script=Markup(_asset("report.js")),  # noqa: S704
-        policy=_policy(),
+        policy=_policy((get_plotlyjs(), _asset("report.js"))),
         payloads={
             "figures": embedded(specs),
             "templates": embedded(page.templates()),
@@ -75,6 +79,23 @@ def document(template: str, context: dict[str, Any], specs: dict[str, Any], data
         },
     )
     # A lone surrogate in a name cannot be written as UTF-8.
+    return text.encode("utf-8", "replace").decode()
+
+
+def plain_document(template: str, context: dict[str, Any], script: str) -> str:
+    """One HTML document without figures, in the same style and with as strict a policy.
+
+    Args:
+        template: a file of this package.
+        context: what the template asks for, beside ``styles``, ``script`` and ``policy``.
+        script: a file of this package: the only script there may be.
+    """
+    text = _template(template).render(
+        context,
+        styles=Markup(_asset("report.css")),  # noqa: S704 - files of this package, not input
+        script=Markup(_asset(script)),  # noqa: S704
+        policy=_policy((_asset(script),)),
+    )
     return text.encode("utf-8", "replace").decode()
 
 
@@ -101,9 +122,9 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _policy() -> str:
-    """Nothing from anywhere, except the page's own two scripts and inline styles (plotly sets them)."""
-    digests = [hashlib.sha256(text.encode()).digest() for text in (get_plotlyjs(), _asset("report.js"))]
+def _policy(scripts: tuple[str, ...]) -> str:
+    """Nothing from anywhere, except the page's own scripts and inline styles (plotly sets them)."""
+    digests = [hashlib.sha256(text.encode()).digest() for text in scripts]
     hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "

@@ -41,6 +41,9 @@ _INK: dict[Mode, dict[str, str]] = {
     "dark": {"text": "#e6e8eb", "grid": "#30353d", "line": "#7d838c", "hover": "#22262d", "page": "#14171b"},
 }
 
+ON_PAGE = "on-page"
+"""Name of the template's annotation on a ground of the page's own colour: ``templateitemname`` takes its look."""
+
 TITLE_WIDTH = 88
 _TITLE_LINE = 22
 
@@ -78,6 +81,7 @@ def template(mode: Mode = "light") -> go.layout.Template:
         },
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": ink["line"], "activecolor": ink["text"]},
         "shapedefaults": {"line": {"color": ink["line"]}},
+        "annotations": [{"name": ON_PAGE, "visible": False, "bgcolor": ink["page"], "borderpad": 1}],
         "annotationdefaults": {"showarrow": False, "font": {"color": ink["text"]}},
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
     }
@@ -111,7 +115,7 @@ def finish(
     top = (figure.layout.margin.t or 0) + title_height
     figure.update_layout(
         template=template(),
-        title={"text": heading, "yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 6}},
+        title={"text": heading, "yref": "container", "y": 1, "yanchor": "top", "pad": {"t": _title_pad(heading)}},
         height=height + title_height,
         meta={
             "title": title,
@@ -122,6 +126,11 @@ def finish(
         },
     )
     return figure.update_layout(margin={"t": top})
+
+
+def _title_pad(heading: str) -> int:
+    """Pixels above a title: plotly puts the first of several lines half a line higher, half out of the picture."""
+    return 6 if lines_of(heading) == 1 else 6 + _TITLE_LINE // 2
 
 
 def recoloured(figure: go.Figure, mode: Mode) -> go.Figure:

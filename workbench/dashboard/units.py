@@ -36,7 +36,9 @@ _UNITS = {
     "_bytes": Unit("MiB", 1 / 2**20),
     "_joules": Unit("J"),
     "_watts": Unit("W"),
+    "_w": Unit("W"),
     "_celsius": Unit("°C"),
+    "_c": Unit("°C"),
     "_mhz": Unit("MHz"),
     "_tokens": Unit("tokens"),
     "_nats": Unit("nats"),
@@ -53,6 +55,8 @@ _WORDS = {
     "kv": "KV",
     "ndcg": "nDCG",
     "rss": "resident memory",
+    "ram": "RAM",
+    "sm": "SM",
     "gpu": "GPU",
     "vram": "VRAM",
     "cpu": "CPU",
@@ -72,7 +76,8 @@ def unit_of(metric: str) -> Unit:
     >>> unit_of("rss_bytes").symbol
     'MiB'
     """
-    return _UNITS.get(_suffix(metric), NUMBER)
+    whole = f"_{metric}" if len(metric) > 3 else ""  # "joules_per_token" itself; "c" or "w" alone may be anything
+    return _UNITS.get(_suffix(metric) or whole, NUMBER)
 
 
 def metric_name(metric: str) -> str:
@@ -83,9 +88,15 @@ def metric_name(metric: str) -> str:
     """
     suffix = _suffix(metric)
     stem = metric.removesuffix(suffix) if suffix else metric
-    name = " ".join(_WORDS.get(word, word) for word in stem.split("_") if word) or metric
+    name = " ".join(_word(word) for word in stem.split("_") if word) or metric
     name += _quantity(name, suffix)
     return name[0].upper() + name[1:]
+
+
+def _word(word: str) -> str:
+    """A word of a metric's name for people; "gpu0" is the GPU numbered 0."""
+    number = word.removeprefix("gpu")
+    return f"GPU {number}" if number.isdigit() else _WORDS.get(word, word)
 
 
 def _quantity(name: str, suffix: str) -> str:

@@ -177,6 +177,7 @@ class Call:
             cached_tokens=usage.cached,
             output_tokens=usage.output,
             itl_ms=self._gaps(times, usage.output),
+            started_s=self.made_at,
         )
 
     def _token_times(self, output_tokens: int) -> list[float]:

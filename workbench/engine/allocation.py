@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from workbench.engine.native import kept
 from workbench.engine.native.context import Context
 from workbench.engine.native.library import log_tail
 from workbench.engine.native.weights import Weights
@@ -68,6 +69,7 @@ def estimate_error(
     """
     file, chosen = resolve(model), settings or EngineSettings()
     n_ctx = chosen.n_ctx or n_ctx
+    kept.release()
     with log_tail.capture() as said:
         weights = Weights(file, chosen)
         try:

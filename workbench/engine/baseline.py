@@ -19,6 +19,7 @@ import numpy as np
 
 from workbench.engine.base import LocalEngine
 from workbench.engine.budget import default_threads, memory_for
+from workbench.engine.native import kept
 from workbench.engine.native.library import GGML_TYPES, library
 from workbench.engine.native.vocabulary import check_tokens
 from workbench.engine.native.weights import effective_gpu_layers
@@ -270,6 +271,7 @@ class _Worker:
 
 def _open(file: ModelFile, settings: EngineSettings, n_ctx: int, **more: Any) -> Any:
     """A ``Llama`` that also notes each token it draws, and when."""
+    kept.release()
     check_fits(file, settings, n_ctx, available_bytes=memory_for(settings))
     library()  # redirects llama.cpp's log
     threads = settings.n_threads or default_threads()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from workbench.engine.native import kept
 from workbench.engine.native.context import Context
 from workbench.engine.native.library import library
 from workbench.engine.native.weights import Weights
@@ -49,6 +50,7 @@ class Meter:
     """
 
     def __init__(self, model: ModelFile, settings: EngineSettings, n_tokens: int, *, seed: int = 1) -> None:
+        kept.release()
         self._weights = Weights(model, settings)
         self._context: Context | None = None
         try:

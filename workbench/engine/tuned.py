@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from workbench.engine.base import LocalEngine
 from workbench.engine.budget import memory_for
+from workbench.engine.native import kept
 from workbench.engine.native.vocabulary import Vocabulary
 from workbench.engine.sampling.grammar import compile_constraint
 from workbench.engine.scheduling.core import Core
@@ -47,8 +48,10 @@ class TunedEngine(LocalEngine):
     ) -> None:
         file = resolve(model)
         settings = settings or EngineSettings()
+        loaded = kept.make_room(file, settings)
         if settings.n_ctx is not None:
-            check_fits(file, settings, settings.n_ctx, available_bytes=memory_for(settings))
+            have = memory_for(settings)
+            check_fits(file, settings, settings.n_ctx, available_bytes=have, weights_loaded=loaded)
         self.name = file.name
         self._core = Core(file, settings)
         # Also runs at interpreter exit: a thread inside llama_decode must not outlive Python.

@@ -6,6 +6,7 @@ in turns (ABBA), so that a drift of the machine hits both.
 
 from __future__ import annotations
 
+import json
 import statistics
 import tempfile
 import time
@@ -21,6 +22,8 @@ from workbench.storage import Entry, EventLog
 
 Pair = dict[str, float]
 _SESSION = "default"
+_SNAPSHOTS = 40
+"""Messages that are added by both sides together."""
 
 
 def compare(claim: str, *, embedder: str = "hashing", size: int | None = None) -> Pair:
@@ -144,12 +147,38 @@ def kept_snapshot(folder: Path, embedder: str, size: int) -> Pair:
         memory.close()
 
 
+def incremental_snapshot(folder: Path, embedder: str, size: int) -> Pair:  # noqa: ARG001 - no vectors are needed
+    """One more message of a long session kept on disk: appended to :class:`EventLog`, or all written anew as JSON.
+
+    Neither waits for the disk: what is compared is the work that grows with the session.
+    """
+    said = [message.to_dict() for message in talk(size + _SNAPSHOTS).messages]
+    kept, new = said[:size], iter(range(size, size + _SNAPSHOTS))
+    with EventLog(folder / "events.sqlite") as log:
+        log.append_many(_SESSION, [Entry("message", one) for one in kept])
+
+        def appended() -> float:
+            message = said[next(new)]
+            started = time.perf_counter()
+            log.append(_SESSION, "message", message)
+            return 1e3 * (time.perf_counter() - started)
+
+        def anew() -> float:
+            kept.append(said[next(new)])
+            started = time.perf_counter()
+            (folder / "session.json").write_text(json.dumps(kept), encoding="utf-8")
+            return 1e3 * (time.perf_counter() - started)
+
+        return _abba(appended, anew, _SNAPSHOTS // 4)
+
+
 CLAIMS: dict[str, tuple[Callable[[Path, str, int], Pair], int]] = {
     "batched archive": (batched_archive, 500),
     "lazy start": (lazy_start, 1),
     "request-scoped reads": (request_reads, 20_000),
     "kept vectors": (kept_vectors, 500),
     "kept snapshot": (kept_snapshot, 10_000),
+    "incremental snapshot": (incremental_snapshot, 10_000),
 }
 """Name → how it is measured, and how much work that is by default."""
 

@@ -10,9 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from workbench.errors import InvalidSettings
 from workbench.evaluation.datasets.records import Note, Triple
 from workbench.evaluation.retrieval import Estimate, exact_share
+
+_RESAMPLES = 2000
+_SEED = 0
 
 Extract = Callable[[str, Sequence[str]], Iterable[Any]]
 
@@ -47,6 +52,7 @@ class RelationScore:
 
     Attributes:
         counts: over all notes together (micro average); a relationship is (from, to, type).
+        f1: its F1 with a percentile bootstrap over notes (Efron 1979); ``None``: nothing was there and nothing found.
         by_type: type → its counts.
         silent: share of the notes without a relationship of which none was read, with its exact interval; ``None``: all
             notes have one.
@@ -55,6 +61,7 @@ class RelationScore:
     """
 
     counts: Counts
+    f1: Estimate | None
     by_type: Mapping[str, Counts]
     silent: Estimate | None
     notes: int
@@ -64,6 +71,8 @@ class RelationScore:
         """Every figure by name, ready for ``wb.record``."""
         return {
             "relation_f1": self.counts.f1,
+            "relation_f1_low": self.f1.low if self.f1 else None,
+            "relation_f1_high": self.f1.high if self.f1 else None,
             "relation_precision": self.counts.precision,
             "relation_recall": self.counts.recall,
             "silent_share": self.silent.value if self.silent else None,
@@ -91,6 +100,7 @@ def score_relations(notes: Sequence[Note], extract: Extract | None = None) -> Re
     mistakes = ((note, triples - note.relations, note.relations - triples) for note, triples in pairs)
     return RelationScore(
         counts=_counts((note.relations, triples) for note, triples in pairs),
+        f1=_bootstrapped_f1(pairs),
         by_type=_by_type(pairs),
         silent=exact_share(sum(quiet), len(quiet)) if quiet else None,
         notes=len(notes),
@@ -117,6 +127,21 @@ def _counts(pairs: Iterable[tuple[frozenset[Triple], frozenset[Triple]]]) -> Cou
         invented += len(found - labelled)
         missed += len(labelled - found)
     return Counts(right=right, invented=invented, missed=missed)
+
+
+def _bootstrapped_f1(pairs: Sequence[tuple[Note, frozenset[Triple]]]) -> Estimate | None:
+    """Notes are drawn, not relationships: those of one note are right or wrong together."""
+    each = [_counts([(note.relations, triples)]) for note, triples in pairs]
+    table = np.array([(one.right, one.invented, one.missed) for one in each], dtype=np.float64)
+    whole = _counts((note.relations, triples) for note, triples in pairs).f1
+    if whole is None:
+        return None
+    drawn = np.random.default_rng(_SEED).integers(0, len(each), (_RESAMPLES, len(each)))
+    sums = table[drawn].sum(axis=1)  # (resamples, 3)
+    found = 2 * sums[:, 0] + sums[:, 1] + sums[:, 2]
+    shares = 2 * sums[found > 0, 0] / found[found > 0]
+    low, high = (float(end) for end in np.quantile(shares, (0.025, 0.975)))
+    return Estimate(whole, low, high, len(each), len(each))
 
 
 def _by_type(pairs: Sequence[tuple[Note, frozenset[Triple]]]) -> dict[str, Counts]:

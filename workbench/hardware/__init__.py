@@ -12,12 +12,26 @@ from workbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from workbench.hardware.gpu import Gpu, GpuReading, gpu_problem, gpus, read_gpu
-    from workbench.hardware.host import Cores, ProcessMemory, Ram, cores, cpu_name, process_memory, ram, rss_bytes
+    from workbench.hardware.host import (
+        Cores,
+        ProcessMemory,
+        Ram,
+        cores,
+        cpu_name,
+        cpu_temperature_c,
+        frequency_mhz,
+        process_memory,
+        ram,
+        rss_bytes,
+    )
+    from workbench.hardware.meter import Energy, EnergyMeter
     from workbench.hardware.monitor import Monitor
     from workbench.hardware.static import snapshot
 
 _HOME = {
     "Cores": "host",
+    "Energy": "meter",
+    "EnergyMeter": "meter",
     "Gpu": "gpu",
     "GpuReading": "gpu",
     "Monitor": "monitor",
@@ -25,6 +39,8 @@ _HOME = {
     "Ram": "host",
     "cores": "host",
     "cpu_name": "host",
+    "cpu_temperature_c": "host",
+    "frequency_mhz": "host",
     "gpu_problem": "gpu",
     "gpus": "gpu",
     "process_memory": "host",
@@ -36,6 +52,8 @@ _HOME = {
 
 __all__ = [
     "Cores",
+    "Energy",
+    "EnergyMeter",
     "Gpu",
     "GpuReading",
     "Monitor",
@@ -43,6 +61,8 @@ __all__ = [
     "Ram",
     "cores",
     "cpu_name",
+    "cpu_temperature_c",
+    "frequency_mhz",
     "gpu_problem",
     "gpus",
     "process_memory",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+_OOM_COUNTERS = ("memory.events", "memory.oom_control")
 _UNLIMITED_BYTES = 2**60  # cgroup v1 writes "no limit" as the largest page-aligned 63-bit number
 
 
@@ -37,6 +38,20 @@ def limits(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/s
         memory_bytes=min((limit for limit, _ in rooms), default=None),
         memory_available_bytes=min((left for _, left in rooms), default=None),
     )
+
+
+def oom_kills(
+    root: Path = Path("/sys/fs/cgroup"),
+    membership: Path = Path("/proc/self/cgroup"),
+    machine: Path = Path("/proc/vmstat"),
+) -> int | None:
+    """Processes the system has killed for want of memory: in this process's group, else on the whole machine.
+
+    Counts up; ``None``: nobody counts (macOS, Windows, old kernels). Compare two readings.
+    """
+    files = (folder / name for folder in _folders(root, membership, "memory") for name in _OOM_COUNTERS)
+    counts = (_fields(file).get("oom_kill") for file in (*files, machine))
+    return next((int(count) for count in counts if count is not None), None)
 
 
 def _folders(root: Path, membership: Path, controller: str) -> Iterator[Path]:
@@ -74,8 +89,12 @@ def _memory(folder: Path) -> tuple[int, int] | None:
 
 
 def _statistic(folder: Path, name: str) -> int:
-    fields = dict(line.split(" ", 1) for line in (_text(folder / "memory.stat") or "").splitlines())
-    return int(fields.get(name, 0))
+    return int(_fields(folder / "memory.stat").get(name, 0))
+
+
+def _fields(file: Path) -> dict[str, str]:
+    """A file of lines "name value"; empty if there is none."""
+    return dict(line.split(" ", 1) for line in (_text(file) or "").splitlines())
 
 
 def _number(*files: Path) -> int | None:

@@ -6,9 +6,13 @@ them.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 POWERCAP = Path("/sys/class/powercap")
+
+MOST_WATTS = 600.0
+"""More than any one CPU package draws for long."""
 
 
 class PackageEnergy:
@@ -28,6 +32,12 @@ class PackageEnergy:
     def available(self) -> bool:
         """Whether there is a counter that can be read."""
         return bool(self._last)
+
+    @property
+    def wraps_after_s(self) -> float:
+        """How long the shortest counter lasts at the highest power a package draws: read again before that."""
+        ranges = (_number(zone / "max_energy_range_uj") for zone in self._last)
+        return min((1e-6 * last / MOST_WATTS for last in ranges if last), default=math.inf)
 
     def joules(self) -> float | None:
         """Energy so far; ``None`` where it cannot be read."""

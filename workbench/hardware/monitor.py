@@ -68,6 +68,11 @@ class Monitor:
         self._thread = threading.Thread(target=self._run, name="workbench-monitor", daemon=True)
         self._thread.start()
 
+    @property
+    def started_s(self) -> float | None:
+        """When it was started, on ``time.perf_counter``: the zero of its series; ``None`` before."""
+        return None if self._thread is None else self._start_s
+
     def stop(self) -> None:
         """Take a last sample and end. Idempotent."""
         if self._thread is None or self._stop.is_set():

@@ -258,6 +258,8 @@ class Timings:
         cached_tokens: those of them whose KV was reused.
         output_tokens: generated tokens, the end-of-generation token included.
         itl_ms: gaps between successive tokens, ``output_tokens - 1`` of them.
+        started_s: when the request was made, on ``time.perf_counter`` of the asking process (on Linux one clock for all
+            processes of a machine); ``None`` from an engine that does not tell.
     """
 
     queue_ms: float
@@ -269,6 +271,7 @@ class Timings:
     cached_tokens: int
     output_tokens: int
     itl_ms: tuple[float, ...] = ()
+    started_s: float | None = None
 
     @property
     def prefill_tps(self) -> float | None:
@@ -341,7 +344,7 @@ class EngineStats:
         kv_used_tokens: of them in use.
         kv_bytes: size of the KV cache.
         weights_bytes: size of the weights.
-        load_ms: time the model took to load.
+        load_ms: time the model took to load; ``None``: unknown, or its weights were there already.
         context_ms: time the present context took to create.
         requests: finished requests, cancelled ones included.
         waiting: requests in the queue.

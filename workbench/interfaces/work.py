@@ -31,12 +31,14 @@ class Job:
         payload: what the job's function needs.
         timeout_s: longest time it may take; ``None``: what the executor was made with.
         memory_bytes: resident memory its processes may have together; ``None``: what the machine has.
+        group: jobs of one group are compared with one another and belong on one host; ``None``: wherever.
     """
 
     id: str
     payload: Mapping[str, Any]
     timeout_s: float | None = None
     memory_bytes: int | None = None
+    group: str | None = None
 
 
 Reason = Literal["error", "timeout", "out_of_memory", "died", "lost"]

@@ -110,6 +110,7 @@ def make_synthetic(
     *,
     tokenizer_from: Path | str | None = None,
     seed: int = 0,
+    weights: bool = True,
 ) -> Path:
     """Write a model with random weights; the same arguments give the same bytes.
 
@@ -122,6 +123,7 @@ def make_synthetic(
         quantization: ggml's name of a type in lower case, "q4_0", "q4_k", "f16" …
         tokenizer_from: a GGUF whose tokenizer is copied; ``None``: the bundled SmolLM2.
         seed: of the weights.
+        weights: False: zeros that take no room on disk, for arithmetic on a header whose model would take gigabytes.
 
     Returns:
         The path of the file.
@@ -142,7 +144,7 @@ def make_synthetic(
     with replacing(path) as temporary:
         plan.write_header(temporary, label)
         with temporary.open("ab") as file:
-            plan.write_weights(file)
+            (plan.write_weights if weights else plan.leave_out_weights)(file)
     return path
 
 
@@ -289,6 +291,11 @@ class _Plan:
                 pool = self._pool(stored_type(self.quantization, size), _GAIN / size[1] ** 0.5)
                 pool.write(file, self._start(name), self._n_bytes(name))
             _pad(file)
+
+    def leave_out_weights(self, file: IO[bytes]) -> None:
+        """A hole as long as the weights; reads as zeros."""
+        _pad(file)
+        file.truncate(file.tell() + sum(-(-self._n_bytes(name) // _ALIGNMENT) * _ALIGNMENT for name in self.tensors))
 
     def _write_rows(self, file: IO[bytes], name: str) -> None:
         """One row per token; those of control tokens are quiet, so that generation goes on."""

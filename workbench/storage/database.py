@@ -5,11 +5,12 @@ WAL mode (https://sqlite.org/wal.html): readers never wait for the writer. Knows
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,8 @@ class FileKind:
         version: of the schema.
         schema: statements that make the tables.
         remedy: what to do about a damaged one.
+        upgrades: older version → statements that make a file of it one of the next version. Who only reads gets the
+            older tables as they are, see :attr:`Database.version`.
     """
 
     noun: str
@@ -34,6 +37,7 @@ class FileKind:
     version: int
     schema: str
     remedy: str
+    upgrades: Mapping[int, str] = field(default_factory=dict)
 
 
 class Database:
@@ -48,6 +52,9 @@ class Database:
         check: read the whole file for damage when opening; leave it out where opening must be quick, and a damaged
             page is then reported when it is read.
 
+    Attributes:
+        version: of the file's tables: the kind's, or an older one that is opened for looking only.
+
     Raises (every method): StorageFull: no room, nothing changed; StoreCorrupt: the file is damaged or of another kind.
     """
 
@@ -60,15 +67,15 @@ class Database:
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
         check: bool = True,
     ) -> None:
-        self.path, self.kind = path, kind
+        self.path, self.kind, self.version = path, kind, kind.version
         self._lock = threading.RLock()
-        self._closed = False
+        self._closed = self._unmade = False
         if path is not None and not readonly:
             path.parent.mkdir(parents=True, exist_ok=True)
         with self.translated():
             # check_same_thread: whoever closes is seldom who opened; the lock above is what keeps threads apart
             self._connection = sqlite3.connect(
-                ":memory:" if path is None else f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}",
+                ":memory:" if path is None else f"{path.absolute().as_uri()}?{_mode(path, readonly)}",
                 uri=path is not None,
                 isolation_level=None,
                 timeout=30.0,
@@ -84,6 +91,8 @@ class Database:
         """All rows of a query."""
         with metered(), self._lock, self.translated():
             self._check_open()
+            if self._unmade and self._still_unmade():
+                return []
             return self._connection.execute(statement, values).fetchall()
 
     @contextmanager
@@ -121,8 +130,9 @@ class Database:
     def _open(self, readonly: bool, synchronous: str, check: bool) -> None:
         with self.translated():
             version, application, tables = self._identity()
-            new = version == 0 and tables == 0 and not readonly
-            if not new:
+            empty = version == application == tables == 0
+            new, self._unmade = empty and not readonly, empty and readonly
+            if not empty:
                 self._check(version, application, check)  # first of all: a file of another kind is not to be changed
             if not readonly:
                 if new:
@@ -132,6 +142,37 @@ class Database:
                 self._pragma(f"synchronous = {synchronous}")
             if new:
                 self._make_tables()
+            elif self._unmade:  # another process is making it at this moment: there is nothing in it yet
+                return
+            elif readonly:
+                self.version = version
+            else:
+                self._upgrade(version)
+
+    def _still_unmade(self) -> bool:
+        version, application, tables = self._identity()
+        if version == application == tables == 0:
+            return True
+        self._check(version, application, False)
+        self.version, self._unmade = version, False
+        return False
+
+    def _upgrade(self, version: int) -> None:
+        """Bring the tables up to today's version, one at a time; another process may have been quicker."""
+        while version < self.kind.version:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                version = self._identity()[0]
+                if version < self.kind.version:
+                    for statement in self.kind.upgrades[version].split(";"):
+                        self._connection.execute(statement)
+                    version += 1
+                    self._connection.execute(f"PRAGMA user_version = {version}")
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
 
     def _identity(self) -> tuple[int, int, int]:
         """Version, kind and number of tables. One statement: another process may be making the file just now."""
@@ -159,11 +200,13 @@ class Database:
         path, kind = self._named, self.kind
         if application != kind.application_id:
             raise StoreCorrupt(path, f"it is not {kind.noun}. {kind.remedy}")
-        if version != kind.version:
+        if version != kind.version and version not in kind.upgrades:
+            newer = version > kind.version
             raise StoreCorrupt(
                 path,
                 f"it has schema version {version}, this workbench reads {kind.version}. "
-                "Use the version that wrote it, or another folder.",
+                + ("Upgrade workbench" if newer else "Use the version that wrote it")
+                + ", or use another folder.",
             )
         verdict = self._pragma("quick_check") if whole else "ok"
         if verdict != "ok":
@@ -193,6 +236,18 @@ class Database:
             if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise StoreCorrupt(self._named, f"{error}. {self.kind.remedy}") from error
             raise StorageError(f"{self._named}: {error}") from error
+
+
+def _mode(path: Path, readonly: bool) -> str:
+    """How to open a file.
+
+    In a folder nobody here can write to (a mounted archive) WAL mode has no place for its index: what cannot change is
+    then read without one (https://sqlite.org/wal.html, "Read-Only Databases").
+    """
+    if not readonly:
+        return "mode=rwc"
+    still = path.exists() and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    return "mode=ro&immutable=1" if still else "mode=ro"
 
 
 def _no_room(error: sqlite3.Error) -> bool:

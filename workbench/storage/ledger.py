@@ -7,9 +7,10 @@ unique index, not a convention. Knows cells by name and payloads as JSON, never 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,8 @@ from workbench.storage.database import Database, FileKind
 
 Status = Literal["running", "done", "failed", "abandoned"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_HAS_REASON = 2
 
 _KIND = FileKind(
     noun="a ledger of runs",
@@ -37,10 +39,12 @@ CREATE TABLE attempts (
     host TEXT NOT NULL,
     payload TEXT,
     error TEXT,
+    reason TEXT,
     UNIQUE (cell, attempt)
 );
 CREATE UNIQUE INDEX done_once ON attempts (cell) WHERE status = 'done';
 """,
+    upgrades={1: "ALTER TABLE attempts ADD COLUMN reason TEXT"},
     remedy="Move the file away; the runs are then measured again, or restore it from a copy.",
 )
 
@@ -58,7 +62,8 @@ class Attempt:
         finished: seconds since 1970; ``None`` while running.
         host: where it ran.
         payload: what it left, JSON values; ``None`` if nothing.
-        error: why it failed.
+        error: why it failed, for a person.
+        reason: why it failed, in one word, for a program.
     """
 
     sequence: int
@@ -70,6 +75,21 @@ class Attempt:
     host: str
     payload: Mapping[str, Any] | None
     error: str | None
+    reason: str | None = None
+
+
+def counting(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
+    """Cell → the attempt that counts: the done one, else the last failed one. Other cells are missing.
+
+    Args:
+        attempts: in the order they began.
+    """
+    counted: dict[str, Attempt] = {}
+    for attempt in attempts:
+        present = counted.get(attempt.cell)
+        if attempt.status in ("done", "failed") and (present is None or present.status != "done"):
+            counted[attempt.cell] = attempt
+    return counted
 
 
 class Ledger:
@@ -105,10 +125,11 @@ class Ledger:
         status: Literal["done", "failed", "abandoned"],
         payload: Mapping[str, Any] | None = None,
         error: str | None = None,
+        reason: str | None = None,
         finished: float | None = None,
         host: str | None = None,
     ) -> bool:
-        """Note how an attempt ended, and where, if that was not known when it began.
+        """Note how and why an attempt ended, and where, if that was not known when it began.
 
         Returns:
             False if the cell is done already by another attempt; this one is then kept as "abandoned".
@@ -121,9 +142,9 @@ class Ledger:
             done = connection.execute("SELECT 1 FROM attempts WHERE cell = ? AND status = 'done'", (cell,)).fetchone()
             first = status != "done" or done is None
             changed = connection.execute(
-                "UPDATE attempts SET status = ?, finished = ?, payload = ?, error = ?, host = COALESCE(?, host) "
-                "WHERE cell = ? AND attempt = ? AND status = 'running'",
-                (status if first else "abandoned", finished or time.time(), text, error, host, cell, attempt),
+                "UPDATE attempts SET status = ?, finished = ?, payload = ?, error = ?, reason = ?, "
+                "host = COALESCE(?, host) WHERE cell = ? AND attempt = ? AND status = 'running'",
+                (status if first else "abandoned", finished or time.time(), text, error, reason, host, cell, attempt),
             ).rowcount
             if changed != 1:
                 raise StorageError(f"{self.path}: attempt {attempt} of cell {cell} is not running.")
@@ -131,7 +152,7 @@ class Ledger:
 
     def running(self) -> list[Attempt]:
         """Attempts without an end. With no driver alive they are what a dead one left behind."""
-        return [attempt for attempt in self._select() if attempt.status == "running"]
+        return list(self._select("WHERE status = 'running'"))
 
     def abandon_running(self, reason: str = "the driver went away before it ended") -> int:
         """Give up every attempt without an end, so that its cell counts as missing; returns how many."""
@@ -141,18 +162,30 @@ class Ledger:
                 (time.time(), reason),
             ).rowcount
 
-    def attempts(self, cell: str | None = None) -> list[Attempt]:
-        """Every attempt, or those at one cell, in the order they began."""
-        return [attempt for attempt in self._select() if cell in (None, attempt.cell)]
+    def attempts(self, cell: str | None = None, *, payloads: bool = True) -> list[Attempt]:
+        """Every attempt, or those at one cell, in the order they began; what they left only if ``payloads``."""
+        which: tuple[str, tuple[str, ...]] = ("", ()) if cell is None else ("WHERE cell = ?", (cell,))
+        return list(self._select(*which, payloads=payloads))
+
+    def attempt(self, cell: str, attempt: int) -> Attempt:
+        """One attempt.
+
+        Raises:
+            StorageError: there is none.
+        """
+        found = list(self._select("WHERE cell = ? AND attempt = ?", (cell, attempt)))
+        if not found:
+            raise StorageError(f"{self.path}: there is no attempt {attempt} of cell {cell}.")
+        return found[0]
+
+    def stamp(self) -> str:
+        """A text that is another one as soon as an attempt begins or ends; costs a glance, whatever runs left."""
+        rows = self._database.read("SELECT sequence, status, finished FROM attempts ORDER BY sequence")
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def ended(self) -> dict[str, Attempt]:
-        """Cell → the attempt that counts: the done one, else the last failed one. Other cells are missing."""
-        counted: dict[str, Attempt] = {}
-        for attempt in self._select():
-            present = counted.get(attempt.cell)
-            if attempt.status in ("done", "failed") and (present is None or present.status != "done"):
-                counted[attempt.cell] = attempt
-        return counted
+        """Cell → the attempt that counts, see :func:`counting`."""
+        return counting(self._select())
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -166,15 +199,18 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def _select(self) -> Iterator[Attempt]:
+    def _select(self, which: str = "", values: Sequence[Any] = (), *, payloads: bool = True) -> Iterator[Attempt]:
+        payload = "payload" if payloads else "NULL"
+        reason = "reason" if self._database.version >= _HAS_REASON else "NULL"
         rows = self._database.read(
-            "SELECT sequence, cell, attempt, status, started, finished, host, payload, error "
-            "FROM attempts ORDER BY sequence"
+            f"SELECT sequence, cell, attempt, status, started, finished, host, {payload}, error, "  # noqa: S608
+            f"{reason} FROM attempts {which} ORDER BY sequence",
+            values,
         )
         return map(self._attempt, rows)
 
     def _attempt(self, row: tuple[Any, ...]) -> Attempt:
-        sequence, cell, attempt, status, started, finished, host, payload, error = row
+        sequence, cell, attempt, status, started, finished, host, payload, error, reason = row
         try:
             parsed = None if payload is None else json.loads(payload)
         except ValueError as problem:
@@ -189,4 +225,5 @@ class Ledger:
             host=host,
             payload=parsed,
             error=error,
+            reason=reason,
         )

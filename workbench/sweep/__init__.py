@@ -26,28 +26,44 @@ from workbench.sweep.results import (
 )
 
 if TYPE_CHECKING:
+    from workbench.sweep.claiming import ClaimTable, claims
     from workbench.sweep.design.planning import Cell, Configuration, plan
     from workbench.sweep.execution.local import LocalExecutor
     from workbench.sweep.execution.runner import Sweep
     from workbench.sweep.findings.analysis import analyse
+    from workbench.sweep.findings.claims import ClaimResult
     from workbench.sweep.records.recording import record
+    from workbench.sweep.records.requests import request_series
+    from workbench.sweep.records.store import Records, load_frame, read_sweep
     from workbench.sweep.specification.spec import SweepSpec
+    from workbench.sweep.versus import SweepComparison, compare_sweeps
 
 _HOME = {
     "Cell": "design.planning",
+    "ClaimResult": "findings.claims",
+    "ClaimTable": "claiming",
     "Configuration": "design.planning",
     "LocalExecutor": "execution.local",
+    "Records": "records.store",
     "Sweep": "execution.runner",
+    "SweepComparison": "versus",
     "SweepSpec": "specification.spec",
     "analyse": "findings.analysis",
+    "compare_sweeps": "versus",
+    "claims": "claiming",
+    "load_frame": "records.store",
     "plan": "design.planning",
+    "read_sweep": "records.store",
     "record": "records.recording",
+    "request_series": "records.requests",
 }
 
 __all__ = [
     "Analysis",
     "Audit",
     "Cell",
+    "ClaimResult",
+    "ClaimTable",
     "Comparison",
     "Configuration",
     "Effect",
@@ -56,12 +72,19 @@ __all__ = [
     "MainEffect",
     "Objective",
     "Recommendation",
+    "Records",
     "Sweep",
+    "SweepComparison",
     "SweepSpec",
     "TargetResult",
     "analyse",
+    "claims",
+    "compare_sweeps",
+    "load_frame",
     "plan",
+    "read_sweep",
     "record",
+    "request_series",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

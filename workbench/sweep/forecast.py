@@ -1,20 +1,29 @@
-"""What a sweep would do, before it does it: cells, order, time and disk.
+"""What a sweep would do, before it does it: cells, order, time and disk. Runs nothing.
 
-Time and disk are told from the runs that have ended; before the first there is only the limit. Runs nothing.
+Time and disk are told from the runs that have ended; before the first, from earlier runs of the same notebook in this
+results folder or one beside it; without any there is only the limit.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.sweep.design.planning import Cell, Configuration, configurations
-from workbench.sweep.execution.runner import Sweep
+from workbench.errors import WorkbenchError
+from workbench.storage.ledger import Ledger
+from workbench.sweep.design.order import whole_plot
+from workbench.sweep.design.planning import Cell, Configuration, configurations, label_of
+from workbench.sweep.execution.runner import LEDGER, Sweep
+from workbench.sweep.records.attempt_file import RUNS
 from workbench.sweep.records.table import Run
+from workbench.sweep.specification.notebooks import code_hash
+from workbench.sweep.specification.spec import SweepSpec
 
 _LISTED = 24
+_IN_ORDER = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,17 +31,18 @@ class Forecast:
     """What is planned and what is left of it.
 
     Attributes:
-        name: of the sweep.
+        spec: what is asked for.
         arms: the configurations.
         cells: all of them in running order.
         missing: how many have not been run.
-        seconds: what those will take; ``None``: nothing has been run yet.
+        seconds: what those will take; ``None``: nothing to tell it from.
         most_seconds: what they take at most, every run at its limit and every retry needed.
-        bytes: what they will leave on disk; ``None``: nothing has been run yet.
+        bytes: what they will leave on disk; ``None``: nothing to tell it from.
         based_on: runs the two are told from.
+        elsewhere: where those are if they are not this sweep's own.
     """
 
-    name: str
+    spec: SweepSpec
     arms: tuple[Configuration, ...]
     cells: tuple[Cell, ...]
     missing: int
@@ -40,10 +50,20 @@ class Forecast:
     most_seconds: float
     bytes: float | None
     based_on: int
+    elsewhere: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the sweep."""
+        return self.spec.name
+
+    def plots(self) -> list[list[Cell]]:
+        """The cells in running order, those of one whole plot together; without ``slow`` each is its own."""
+        return [list(part) for _, part in itertools.groupby(self.cells, self._plot)]
 
     def __str__(self) -> str:
         """For a terminal."""
-        blocks = len({cell.block for cell in self.cells})
+        blocks = sum(1 for _ in itertools.groupby(self.cells, lambda cell: (cell.phase, cell.block)))
         lines = [
             f"{self.name}: {len(self.arms):,} configurations × {blocks:,} blocks = {len(self.cells):,} runs, "
             f"{self.missing:,} to be run",
@@ -51,16 +71,56 @@ class Forecast:
         ]
         if len(self.arms) > _LISTED:
             lines.append(f"  … and {len(self.arms) - _LISTED:,} more")
-        first = [cell.configuration.label for cell in self.cells if cell.block == 0][:4]
-        lines.append(f"order of block 1: {' → '.join(first)}{' → …' if len(self.arms) > len(first) else ''}")
-        return "\n".join([*lines, self._cost()])
+        return "\n".join([*lines, self._order(), *self._conditions(), self._cost()])
+
+    def order(self) -> Iterator[str]:
+        """Every cell in words, in running order; whole plots are headed by what they have in common."""
+        for plot in self.plots():
+            if not self.spec.slow:
+                yield plot[0].label
+                continue
+            yield f"whole plot: {self._slow_part(plot[0])}"
+            yield from (f"  {cell.label}" for cell in plot)
+
+    def _plot(self, cell: Cell) -> object:
+        return (cell.phase, cell.block, whole_plot(cell.configuration, self.spec.slow)) if self.spec.slow else cell.id
+
+    def _slow_part(self, cell: Cell) -> str:
+        words = label_of({name: cell.configuration.value(name) for name in self.spec.slow})
+        return f"{words} (twin)" if cell.configuration.arm == "twin" else words
+
+    def _order(self) -> str:
+        first = list(itertools.takewhile(lambda cell: (cell.phase, cell.block) == ("grid", 0), self.cells))
+        if self.spec.slow:
+            parts = [
+                f"[{self._slow_part(plot[0])}: {len(plot):,} run{'s' if len(plot) > 1 else ''}]"
+                for plot in self.plots()
+                if plot[0] in first
+            ]
+        else:
+            parts = [cell.configuration.label for cell in first]
+        more = " → …" if len(parts) > _IN_ORDER else ""
+        return f"order of block 1: {' → '.join(parts[:_IN_ORDER])}{more}"
+
+    def _conditions(self) -> Iterator[str]:
+        """What else may run, or may not."""
+        spec = self.spec
+        if spec.more_blocks:
+            yield f"then up to {spec.more_blocks:,} further blocks of those whose ranking is undecided"
+        if spec.confirm:
+            yield f"then {spec.confirm:,} fresh blocks of what was chosen and what it is held against"
+        limits = [f"{spec.budget.minutes:g} min of runs"] if spec.budget.minutes is not None else []
+        limits += [f"{spec.budget.runs:,} runs"] if spec.budget.runs is not None else []
+        if limits:
+            yield f"budget: {' or '.join(limits)}; what is left then is left out"
 
     def _cost(self) -> str:
         if self.seconds is None or self.bytes is None:
             return f"time and disk: known after the first runs; at most {_duration(self.most_seconds)}"
+        whose = "finished runs" if self.elsewhere is None else f"runs of the same notebook in {self.elsewhere}"
         return (
-            f"time: about {_duration(self.seconds)}; disk: about {self.bytes / 2**20:,.1f} MiB "
-            f"(by {self.based_on:,} finished runs)"
+            f"time: about {_duration(self.seconds)}, at most {_duration(self.most_seconds)}; "
+            f"disk: about {self.bytes / 2**20:,.1f} MiB (by {self.based_on:,} {whose})"
         )
 
 
@@ -71,18 +131,24 @@ def forecast(sweep: Sweep) -> Forecast:
         SpecError: it cannot be planned.
         StoreCorrupt: what is in the results' folder cannot be read.
     """
-    cells, runs = sweep.plan(), sweep.runs()
-    done = {run.cell.id for run in runs}
-    missing = [cell for cell in cells if cell.id not in done]
+    standing, spec = sweep.standing(), sweep.spec
+    cells, runs = tuple(standing.cells.values()), standing.runs()
+    missing = [cell for cell in cells if standing.state(cell) == "missing"]
+    seconds, based_on, folder, elsewhere = _seconds(missing, runs), len(runs), sweep.folder, None
+    if seconds is None and (found := _same_notebook(sweep)) is not None:
+        folder, times = found
+        seconds, based_on = len(missing) * statistics.median(times), len(times)
+        elsewhere = folder
     return Forecast(
-        name=sweep.spec.name,
-        arms=configurations(sweep.spec),
-        cells=tuple(cells),
+        spec=spec,
+        arms=configurations(spec),
+        cells=cells,
         missing=len(missing),
-        seconds=_seconds(missing, runs),
-        most_seconds=len(missing) * sweep.spec.timeout_s * (1 + sweep.spec.retries),
-        bytes=len(missing) * statistics.fmean(_sizes(sweep.folder)) if runs and missing else 0.0 if runs else None,
-        based_on=len(runs),
+        seconds=None if seconds is None else seconds / spec.side_by_side,
+        most_seconds=len(missing) * spec.timeout_s * (1 + spec.retries) / spec.side_by_side,
+        bytes=None if seconds is None else len(missing) * statistics.fmean(_sizes(folder)) if missing else 0.0,
+        based_on=based_on,
+        elsewhere=elsewhere,
     )
 
 
@@ -98,11 +164,28 @@ def _seconds(missing: Sequence[Cell], runs: Sequence[Run]) -> float | None:
     return sum(medians.get(cell.configuration.label, usual) for cell in missing)
 
 
+def _same_notebook(sweep: Sweep) -> tuple[Path, list[float]] | None:
+    """Where the same notebook has run most often, with other parameters or under another name, and how long it took."""
+    wanted, found = code_hash(sweep.spec.notebook_path), list[tuple[Path, list[float]]]()
+    for copy in sorted(sweep.folder.parent.glob("*/source.ipynb")):
+        try:
+            times = _times(copy.parent / LEDGER) if code_hash(copy) == wanted else []
+        except WorkbenchError:  # somebody else's folder is damaged: then it has nothing to say about this one
+            continue
+        found += [(copy.parent, times)] if times else []
+    return max(found, key=lambda one: len(one[1]), default=None)
+
+
+def _times(ledger: Path) -> list[float]:
+    if not ledger.exists():
+        return []
+    with Ledger(ledger, readonly=True) as opened:
+        return [one.payload["elapsed_s"] for one in opened.ended().values() if one.status == "done" and one.payload]
+
+
 def _sizes(folder: Path) -> list[int]:
     """Bytes of each run's folder."""
-    found = [
-        sum(file.stat().st_size for file in one.rglob("*") if file.is_file()) for one in (folder / "runs").glob("*")
-    ]
+    found = [sum(file.stat().st_size for file in one.rglob("*") if file.is_file()) for one in (folder / RUNS).glob("*")]
     return found or [0]
 
 

@@ -41,7 +41,8 @@ class Effect:
         ratio: point estimate; NaN where no block has both runs (``n`` is 0).
         low: lower bound of the interval; ``None`` with too few blocks for one.
         high: upper bound.
-        level: confidence the interval really has (at least the nominal one), e.g. 0.951.
+        level: confidence the interval really has (at least the nominal one), e.g. 0.951; more where a sweep may look at
+            its data several times (``more_blocks``): all looks together then keep 95 %.
         p: exact two-sided Wilcoxon signed-rank p of "ratio is 1"; ``None`` with too few blocks.
         n: blocks that count.
     """
@@ -64,8 +65,9 @@ class Comparison:
         configuration: the parameters it differs in or is made of.
         reference: label of what it is compared with.
         effect: the ratio and its interval.
-        p_holm: ``effect.p`` adjusted for the family (Holm 1979).
-        band: half-width of the "no difference" zone as a share (0.02 = +-2 %): max(1 %, the A/A floor).
+        p_holm: ``effect.p`` adjusted for the looks of an adaptive sweep and for the family (Holm 1979).
+        band: half-width of the "no difference" zone as a share (0.02 = +-2 %): max(1 %, the A/A floor); within a whole
+            plot of a split plot max(1 %, the noise there).
         verdict: by the objective's direction.
         reason: one sentence for people, e.g. why it is inconclusive.
         medians: ratio of medians with its bootstrap interval (estimate, low, high); secondary.
@@ -163,7 +165,8 @@ class Importance:
 
     Attributes:
         metric: the metric.
-        parameter: the parameter; or several, joined by " × ": their interaction.
+        parameter: the parameter; or several, joined by " × ": their interaction. Parameters that change together
+            (``linked``) are one, joined by ", ".
         share: of the variance between configurations, 0 to 1.
         low: lower bound of its 95 % interval, blocks resampled; ``None`` with too few blocks.
         high: upper bound.
@@ -185,14 +188,16 @@ class Recommendation:
         conclusive: False: the data do not decide; ``headline`` says what is missing.
         configuration: settings to use; where a parameter made no difference its cheapest or first level.
         headline: the recommendation in one sentence, with its evidence.
-        notes: what else there is to say, a sentence or two each: parameters that made no difference, refusals, quality.
+        notes: what else there is to say, a sentence or two each: quality first, then parameters that made no
+            difference, refusals, what did not fit into memory.
         code: ready to paste.
         evidence: the comparison with the baseline that supports it.
         quality: comparisons of the quality metrics for the same configuration.
         confirmation: the same comparison in fresh blocks, run after the choice was made: free of the winner's curse
             (the best of many estimates is too good); ``None``: not made.
         runs: folders of the runs behind the evidence, relative to the results' folder, the executed notebooks in them.
-        profile: the settings as a profile for ``wb.load(..., profile=...)``; ``None`` if they are not an engine's.
+        profile: the settings as JSON values of a profile: saved to a file, that is what ``wb.load(..., profile=...)``
+            takes; ``None`` if they are not the tuned engine's, or model and machine are not known.
     """
 
     metric: str

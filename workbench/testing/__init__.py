@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from workbench.testing.mock_endpoint import Answer, Fault, MockEndpoint
     from workbench.testing.scripted import Reply, ScriptedEngine
+    from workbench.testing.slow_line import SlowLine
     from workbench.testing.tiny_gguf import make_tiny_gguf
 
 _HOME = {
@@ -41,6 +42,7 @@ _HOME = {
     "MockEndpoint": "mock_endpoint",
     "Reply": "scripted",
     "ScriptedEngine": "scripted",
+    "SlowLine": "slow_line",
     "make_tiny_gguf": "tiny_gguf",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "MockEndpoint",
     "Reply",
     "ScriptedEngine",
+    "SlowLine",
     "make_tiny_gguf",
 ]
 

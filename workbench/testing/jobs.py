@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from workbench.interfaces import Job
+from workbench.storage import write_json
 
 
 def echo(job: Job) -> Mapping[str, Any]:
@@ -31,6 +34,28 @@ def leave_mark(job: Job) -> Mapping[str, Any]:
     """Write a file named after the job into ``folder``, then take ``seconds``."""
     (Path(job.payload["folder"]) / job.id).touch()
     time.sleep(job.payload.get("seconds", 0.0))
+    return {}
+
+
+def leave_outcome(job: Job) -> Mapping[str, Any]:
+    """Measure nothing, and leave what a cell of a sweep that reached its end leaves in its ``folder``."""
+    time.sleep(0.01)
+    result = {"record": {"metrics": {"speed": 1.0}, "info": {}, "series": {}}, "environment": {}}
+    write_json(Path(job.payload["folder"]) / "outcome.json", {"cell": job.id, "elapsed_s": 0.01, "result": result})
+    return result
+
+
+def linger(job: Job) -> Mapping[str, Any]:
+    """Take ``seconds``."""
+    time.sleep(job.payload["seconds"])
+    return {}
+
+
+def fill_memory(job: Job) -> Mapping[str, Any]:
+    """Have a child of this process hold ``bytes`` of memory for ``seconds``."""
+    program = "import sys, time; held = b'x' * int(sys.argv[1]); time.sleep(float(sys.argv[2]))"
+    arguments = [str(job.payload["bytes"]), str(job.payload["seconds"])]
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True)  # noqa: S603 - a constant program
     return {}
 
 

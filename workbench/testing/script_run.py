@@ -183,6 +183,7 @@ class Telling:
             cached_tokens=0,
             output_tokens=len(drawn),
             itl_ms=tuple(1e3 * (after - before) for before, after in itertools.pairwise(drawn)),
+            started_s=self._made_at,
         )
 
     def _incomplete(self, reason: str) -> StreamIncomplete:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workbench.dashboard import data, figures, units
+from workbench.dashboard import data, figures, page, units
 from workbench.errors import UnknownName, UsageError
 from workbench.sweep.results import Analysis
 
@@ -49,6 +49,13 @@ def test_axes_carry_units(any_analysis: Analysis) -> None:
         if name in ("distribution", "pareto"):
             shown = [html.unescape(title.replace("<br>", " ")) for title in titles]
             assert units.axis_title(metric) in shown or len(metric) > 60
+        elif name == "importance":
+            assert any("(%)" in title for title in titles)
+        elif name == "small_multiples":
+            assert any(units.unit_of(metric).symbol in title for title in titles)
+        elif name == "parallel":
+            headings = [note["text"].replace("<br>", " ") for note in figure["layout"]["annotations"]]
+            assert f"<b>{units.axis_title(metric)}</b>" in headings
         elif name in RATIO:
             assert any("÷" in title and "log" in title for title in titles), (name, titles)
         else:
@@ -101,3 +108,22 @@ def test_what_is_available_can_be_drawn_and_the_rest_says_why_not(name: str, any
 def test_nothing_is_available_for_a_metric_nobody_recorded(normal: Analysis) -> None:
     assert figures.available(normal, "gpu_watts") == ()
     assert figures.available(normal, "no_such_metric") == ()
+
+
+def test_everything_found_can_be_downloaded(bounded: Analysis) -> None:
+    found = page.download(bounded)
+    assert [one["configuration"]["n_ctx"] for one in found["boundaries"]] == [16384] * len(bounded.boundaries)
+    assert {one["parameter"] for one in found["importances"]} == {"model", "n_ctx", "model × n_ctx"}
+    assert len(found["runs"]) == len(bounded.frame)
+    assert found["recommendations"] == []
+    assert found["targets"] == []
+
+
+def test_every_figure_of_a_report_can_be_drawn_with_the_options_it_asks_for(bounded: Analysis) -> None:
+    drawn = [
+        (name, figures.draw(name, bounded, metric, **options).layout.meta["title"])
+        for metric in data.metrics(bounded)
+        for name, options in figures.drawings(bounded, metric)
+    ]
+    assert {"importance", "heatmap", "small_multiples", "parallel", "pareto"} <= {name for name, _ in drawn}
+    assert len(drawn) == len(set(drawn)), "No figure is drawn twice."

@@ -85,3 +85,17 @@ def test_the_title_counts_and_names_the_best(normal: Analysis, tiny: Analysis) -
     assert "better than baseline" in forest(normal, "prefill_tps").layout.meta["title"]
     assert "not yet told apart" in forest(tiny, "decode_tps").layout.meta["title"]
     assert "(7 equivalent, 1 inconclusive)" in forest(normal, "perplexity").layout.meta["title"]
+
+
+def test_of_a_hundred_the_best_and_the_worst_are_shown_and_the_rest_is_counted(thousand: Analysis) -> None:
+    figure, rows = forest(thousand, "decode_tps"), ranked(thousand, "decode_tps")
+    assert len(rows) == 100
+    shown = [item.label for item in (*rows[:15], *rows[-15:])]
+    assert [text.replace("<br>", " ") for text in figure.layout.yaxis.ticktext] == shown
+    assert "the 70 between are in the table" in figure.layout.meta["description"]
+    (cut,) = [shape for shape in figure.layout.shapes if shape.line.dash == "dash"]
+    assert cut.y0 == 14.5
+    assert "of 100" in figure.layout.meta["title"]
+    assert len(forest(thousand, "decode_tps", most=100).layout.yaxis.ticktext) == 100
+    with pytest.raises(UsageError, match="most=2"):
+        forest(thousand, "decode_tps", most=1)

@@ -34,12 +34,47 @@ def test_a_cell_with_missing_runs_says_how_many_it_has(normal: Analysis) -> None
     assert [text for text in cells(heatmap(normal, "decode_tps")).values() if "7 of 10 runs" in text]
 
 
-def test_a_cell_without_runs_is_hatched_and_says_so(tiny: Analysis) -> None:
+def test_a_cell_without_runs_has_a_dotted_outline_and_says_so(tiny: Analysis) -> None:
     figure = heatmap(tiny, "decode_tps")
     assert cells(figure)["y", 1, 1] == "no run"
-    (hatched,) = [trace for trace in figure.data if trace.type == "scatter"]
-    assert hatched.fillpattern.shape == "/"
+    (outline,) = [trace for trace in figure.data if trace.type == "scatter"]
+    assert outline.fillpattern.shape is None
+    assert outline.line.dash == "dot"
     assert figure.data[0].z[1][1] is None
+    assert "no run of it finished" in figure.layout.meta["description"]
+
+
+def test_what_did_not_fit_is_hatched_and_not_taken_for_what_did_not_run(bounded: Analysis) -> None:
+    figure = heatmap(bounded, "decode_tps", x="n_ctx", y="model", facet="n_batch")
+    found = cells(figure)
+    assert [key for key, text in found.items() if "not fit" in text] == [("y", 3, 1), ("y2", 3, 0), ("y2", 3, 1)]
+    assert [key for key, text in found.items() if text == "no run"] == [("y", 2, 0)]
+    hatched = [trace for trace in figure.data if trace.type == "scatter" and trace.fillpattern.shape]
+    dotted = [trace for trace in figure.data if trace.type == "scatter" and trace.line.dash == "dot"]
+    assert [(trace.yaxis, trace.fill) for trace in hatched] == [("y", "toself"), ("y2", "toself")]
+    assert len(dotted) == 1
+    assert min(hatched[0].x[:4]) > 2.5
+    assert "9.1 GiB" in figure.data[0].text[1][3]
+    assert "did not fit into memory" in figure.layout.meta["description"]
+
+
+def test_of_pooled_configurations_it_says_how_many_did_not_fit(bounded: Analysis) -> None:
+    fewer = {name: bounded.parameters[name] for name in ("n_ctx", "model", "n_batch")}
+    found = cells(
+        heatmap(dataclasses.replace(bounded, parameters=fewer), "decode_tps", x="n_ctx", y="model", facet="n_batch")
+    )
+    assert "did not fit" not in found["y", 3, 0]
+    pooled = {name: bounded.parameters[name] for name in ("n_ctx", "model")}
+    found = cells(heatmap(dataclasses.replace(bounded, parameters=pooled), "decode_tps", x="n_ctx", y="model"))
+    assert found["y", 3, 0].endswith("2 did not fit"), "With and without flash attention, in large batches."
+    assert found["y", 3, 1] == "<b>did<br>not fit</b>"
+
+
+def test_parameters_that_decide_what_fits_are_shown_first(bounded: Analysis) -> None:
+    figure = heatmap(bounded, "decode_tps")
+    assert figure.layout.yaxis.title.text == "n_ctx"
+    assert set(bounded.parameters) == {"flash_attn", "model", "n_batch", "n_ctx"}
+    assert "flash_attn are pooled" in figure.layout.meta["description"]
 
 
 def test_the_best_is_brightest_whichever_way_is_good(normal: Analysis) -> None:

@@ -150,3 +150,43 @@ def test_a_sweep_has_one_for_each_cost_beside_its_quality(normal: Analysis) -> N
     figure = figures.draw("pareto", normal, costs[0])
     shown = sum(len(trace.x) for trace in figure.data if trace.name)
     assert shown == len(set(normal.frame[normal.frame["arm"] != "twin"]["label"]))
+
+
+def test_any_two_measures_can_be_set_against_each_other(bounded: Analysis) -> None:
+    figure = figures.draw("pareto", bounded, "decode_tps", x="peak_rss_bytes", y="joules_per_token")
+    assert figure.layout.xaxis.title.text == "Peak resident memory (MiB)"
+    assert figure.layout.yaxis.title.text == "Joules per token (J/token)"
+    assert "lower is better across, lower is better up" in figure.layout.meta["description"]
+    with pytest.raises(UnknownName, match="peak_rss_bytes"):
+        figures.draw("pareto", bounded, "decode_tps", x="rss")
+
+
+def test_a_report_has_at_most_three_fronts_of_measures_that_differ(bounded: Analysis, normal: Analysis) -> None:
+    found = [(m, o) for m in data.metrics(bounded) for name, o in figures.drawings(bounded, m) if name == "pareto"]
+    assert found == [
+        ("decode_tps", {"x": "decode_tps", "y": "perplexity"}),
+        ("decode_tps", {"x": "peak_rss_bytes", "y": "perplexity"}),
+        ("decode_tps", {"x": "peak_rss_bytes", "y": "decode_tps"}),
+    ]
+    same = [o for m in data.metrics(normal) for name, o in figures.drawings(normal, m) if name == "pareto"]
+    assert same == [], "A quality that is the same everywhere makes no front."
+
+
+def test_what_is_beaten_within_the_uncertainty_only_may_be_on_the_front() -> None:
+    def runs(name: str, cost: float, recall: float, spread: float) -> pd.DataFrame:
+        steps = np.linspace(-spread, spread, 8)
+        return pd.DataFrame({"name": name, "cost_ms": cost + steps, "recall": recall + steps / 100})
+
+    found = drawn(pd.concat([runs("best", 10, 0.9, 1), runs("near", 11, 0.895, 1), runs("far", 30, 0.5, 1)]))
+    assert names(found["on the front"]) == ["best"]
+    assert names(found["perhaps on the front"]) == ["near"]
+    assert names(found["dominated"]) == ["far"]
+    assert found["perhaps on the front"].marker.symbol != found["on the front"].marker.symbol
+
+
+def test_among_many_only_those_that_matter_have_names_and_long_ones_keep_the_difference(bounded: Analysis) -> None:
+    figure = figures.draw("pareto", bounded, "decode_tps", x="peak_rss_bytes", y="decode_tps")
+    written = [note.text for note in figure.layout.annotations]
+    assert written
+    assert all("instruct" not in text for text in written)
+    assert any("…q4_k_m" in text for text in written)

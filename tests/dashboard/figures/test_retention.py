@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -46,6 +47,12 @@ def test_bars_are_the_intervals_and_none_where_none_is_known() -> None:
     assert list(bars.arrayminus) == pytest.approx([0.1, 0.1])
     unknown = retention_figure(frame(low=None, high=None)).data[0].error_y
     assert list(unknown.array) == list(unknown.arrayminus) == [0, 0]
+
+
+def test_times_close_together_have_ticks_to_read_them_by() -> None:
+    axis = retention_figure(frame(ms=[30.0, 35.0, 140.0, 160.0])).layout.xaxis2
+    assert list(axis.ticktext) == ["50", "100", "200"]
+    assert axis.range[0] < math.log10(30) < math.log10(160) < axis.range[1]
 
 
 def test_names_are_text_only() -> None:

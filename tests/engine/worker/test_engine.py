@@ -134,7 +134,7 @@ def test_load_knows_isolation(tiny: Path) -> None:
 
 def test_a_load_that_takes_too_long_is_ended(tiny: Path) -> None:
     with pytest.raises(WorkerDied, match="was not loaded after") as caught:
-        ProcessEngine(tiny, load_deadline_s=0.01)
+        ProcessEngine(tiny, load_deadline_s=0.02)
     assert (caught.value.exitcode, caught.value.signal) == (None, None)
 
 

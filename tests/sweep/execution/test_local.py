@@ -164,7 +164,7 @@ def test_what_a_job_leaves_running_is_gone_before_the_next(executor, functions, 
     outcome = one(executor, functions.hang, pids=str(pids), leave=True)
     assert outcome.status == "done"
     assert not any(alive(int(pid)) for pid in pids.read_text().split())
-    assert psutil.Process(executor._supervisor.pid).children(recursive=True) == []
+    assert psutil.Process(executor._lines[0].pid).children(recursive=True) == []
 
 
 def test_a_killed_supervisor_is_an_outcome_and_is_replaced(executor, functions, tmp_path):
@@ -172,7 +172,7 @@ def test_a_killed_supervisor_is_an_outcome_and_is_replaced(executor, functions, 
 
     def kill():
         wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2, "the job started")
-        os.kill(executor._supervisor.pid, signal.SIGKILL)
+        os.kill(executor._lines[0].pid, signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -222,6 +222,6 @@ def test_a_function_nobody_else_can_find_is_refused_before_it_runs(executor, fun
 
 
 def test_no_pickle_is_involved():
-    for module in ("local", "supervisor", "processes"):
+    for module in ("local", "supervised", "supervisor", "processes", "kernels"):
         source = Path(__import__("workbench").__file__).parent / "sweep" / "execution" / f"{module}.py"
         assert "import pickle" not in source.read_text()

@@ -151,3 +151,35 @@ def test_nothing_finished_is_an_analysis_too(spec_of, simulated):
     assert analysis.recommendations[0].text == "Inconclusive: no finished run has speed."
     assert analysis.targets[0].met is None
     assert analysis.environment == {}
+
+
+def test_stages_load_and_samples_are_handed_on(spec_of, simulated):
+    info = {"stages": ["load_ms", "prefill_ms", "never_ms"]}
+    spec = spec_of(parameters={"a": [1, 2]}, load="a")
+    analysis = simulated(spec, lambda *_: {"speed": 1.0, "load_ms": 3.0, "prefill_ms": 2.0}, info=info)
+    assert analysis.stages == ("load_ms", "prefill_ms")  # what nobody measured is no part
+    assert analysis.load == "a"
+    assert list(analysis.samples.columns[:6]) == ["cell", "label", "block", "series", "at_s", "value"]
+
+
+def test_further_and_fresh_blocks_are_in_the_frame_and_never_paired_with_others(spec_of, analysed):
+    spec = spec_of(more_blocks=2, confirm=6, blocks=10)
+
+    def measure(cell, order):
+        drift = {"grid": 1.0, "more": 3.0, "confirm": 9.0}[cell.phase]
+        return {"speed": drift * (1 + 0.012 * (cell.configuration.parameters["a"] - 1)) * noise(cell.block, order)}
+
+    analysis = analysed(spec, measure)
+    assert set(analysis.frame["phase"]) >= {"grid", "confirm"}
+    assert analysis.comparisons[0].effect.n in (10, 12)
+    assert 0.9 < analysis.comparisons[0].effect.ratio < 1.1
+    assert analysis.frame["order"].is_monotonic_increasing
+
+
+def test_an_adaptive_comparison_has_the_level_of_its_look(spec_of, simulated):
+    plain = simulated(spec_of(), lambda p, *_: {"speed": float(p["a"])}).comparisons[0]
+    adaptive = simulated(spec_of(more_blocks=10), lambda p, *_: {"speed": float(p["a"])}).comparisons[0]
+    assert 0.95 <= plain.effect.level < 0.96
+    assert adaptive.effect.level >= 1 - 0.05 / 7
+    assert adaptive.p_holm == pytest.approx(7 * plain.p_holm)
+    assert adaptive.verdict == "better"

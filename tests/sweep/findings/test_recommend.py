@@ -1,6 +1,12 @@
 import numpy as np
 
-from workbench.sweep.findings.recommend import code_for
+from workbench.hardware import snapshot
+from workbench.interfaces import Record
+from workbench.models.profiles import Profile, machine_facts
+from workbench.settings import EngineSettings
+from workbench.sweep.findings.pasting import code_for, profile_for
+from workbench.sweep.records.table import Run
+from workbench.sweep.results import Boundary
 
 
 def noise(block, order, size=0.005):
@@ -168,3 +174,96 @@ def test_code_is_ready_to_paste():
     assert code_for(varied) == 'memory = wb.memories.create("hybrid", embedder="hashing")'
     assert code_for({**varied, "strategy": "buffer", "size": 50}) == 'memory = wb.memories.create("buffer", size=50)'
     assert code_for({"embedding": "hashing", "k": 3}) == 'embedder = wb.embedders.create("hashing")'
+
+
+ENVIRONMENT = {
+    "machine": "x86_64",
+    "cpu": {"name": "CPU", "physical": 2, "logical": 4, "usable": 2},
+    "gpus": [{"name": "GPU", "memory_total_bytes": 8, "index": 0}],
+    "packages": {"llama-cpp-python": "0.3.36"},
+    "models": {"smollm2-135m": {"sha256": "ab" * 32, "quantisation": "Q4_1", "path": "/m.gguf", "size_bytes": 1}},
+}
+
+
+def batches(cell, order):
+    return {"decode_tps": (2.0 if cell.configuration.parameters["n_batch"] == 64 else 1.0) * noise(cell.block, order)}
+
+
+def batch_spec(spec_of, **changes):
+    return spec_of(
+        parameters={"n_batch": [512, 64]},
+        fixed={"model": "smollm2-135m", "prompt_tokens": 16},
+        objectives=[{"metric": "decode_tps", "direction": "maximize"}],
+        **changes,
+    )
+
+
+def test_a_profile_to_load_the_model_with(spec_of, analysed):
+    found = analysed(batch_spec(spec_of), batches, environment=ENVIRONMENT).recommendations[0]
+    profile = Profile.from_dict(found.profile)
+    assert profile.settings == {"n_batch": 64}
+    assert (profile.model, profile.model_sha256, profile.quantisation) == ("smollm2-135m", "ab" * 32, "Q4_1")
+    assert profile.machine == {
+        "machine": "x86_64",
+        "cpu": "CPU",
+        "physical_cores": 2,
+        "usable_cores": 2,
+        "gpus": [{"name": "GPU", "memory_bytes": 8}],
+    }
+    assert profile.measured == {"decode_tps": found.evidence.effect.ratio}
+    assert profile.note == found.headline
+    assert EngineSettings.from_mapping(profile.settings).n_batch == 64
+
+
+def test_a_profile_knows_a_machine_as_loading_does():
+    """What a run captures is enough to tell this machine from another one."""
+    run = Run(
+        cell=None, order=1, host="h", started=0.0, elapsed_s=1.0, record=Record(metrics={}),
+        environment={**snapshot(), "packages": {"llama-cpp-python": "1"}, "models": ENVIRONMENT["models"]},
+    )  # fmt: skip
+    assert profile_for({"model": "smollm2-135m"}, run, None, "")["machine"] == machine_facts()
+
+
+def test_what_is_no_setting_of_the_tuned_engine_has_no_profile(spec_of, analysed):
+    spec = batch_spec(spec_of, baseline={"engine": "baseline"})
+    found = analysed(spec, lambda cell, order: {"decode_tps": 2.0 if cell.configuration.arm == "baseline" else 1.0})
+    assert found.recommendations[0].configuration == {"n_batch": 512, "engine": "baseline"}
+    assert found.recommendations[0].profile is None
+    assert analysed(batch_spec(spec_of), batches).recommendations[0].profile is None  # the machine is not known
+
+
+def test_the_runs_behind_it_are_named(spec_of, analysed):
+    spec = spec_of(parameters={"a": [1, 2, 3]}, confirm=6)
+    analysis = analysed(spec, lambda cell, order: {"speed": float(cell.configuration.parameters["a"])})
+    found, frame = analysis.recommendations[0], analysis.frame
+    assert len(found.runs) == 2 * 10 + 2 * 6
+    used = frame[frame["cell"].isin([folder.removeprefix("runs/").removesuffix("-1") for folder in found.runs])]
+    assert set(used["a"]) == {1, 3}
+    assert set(used["phase"]) == {"grid", "confirm"}
+
+
+def test_speed_is_never_said_alone(spec_of, analysed):
+    quality = [{"metric": "perplexity", "direction": "minimize"}]
+    with_it = analysed(batch_spec(spec_of, quality=quality), lambda c, o: {**batches(c, o), "perplexity": 12.0})
+    assert with_it.recommendations[0].notes[0].startswith("Quality: perplexity 1.000 × [")
+    without = analysed(batch_spec(spec_of), batches).recommendations[0]
+    assert without.notes[0] == "What it costs in quality was not measured."
+
+
+def test_the_edge_of_memory_next_to_the_winner_is_named(spec_of, analysed):
+    spec = spec_of(parameters={"a": [1, 2, 3], "b": [1, 2]})
+    edges = [
+        Boundary(label="a=3, b=1", configuration={"a": 3, "b": 1}, runs=10, said="9.0 GiB needed, 8.0 GiB there."),
+        Boundary(label="a=3, b=2", configuration={"a": 3, "b": 2}, runs=10, said=""),
+    ]
+
+    def measure(cell, order):
+        a = cell.configuration.parameters["a"]
+        return None if a == 3 else {"speed": a * noise(cell.block, order)}
+
+    analysis = analysed(spec, measure, boundaries=edges)
+    assert analysis.boundaries == edges
+    found = analysis.recommendations[0]
+    assert found.configuration == {"a": 2, "b": 1}
+    said = [note for note in found.notes if "memory" in note]
+    assert said == ["The edge of memory is next to it: a=3 instead of 2 did not fit: 9.0 GiB needed, 8.0 GiB there."]

@@ -4,6 +4,7 @@ import subprocess
 import pytest
 
 from workbench.errors import UnknownName
+from workbench.hardware import EnergyMeter
 from workbench.sweep.records import environment
 
 
@@ -20,6 +21,22 @@ def test_it_is_json_and_has_what_a_reader_asks_for(no_llama):
     )
     assert facts["packages"]["workbench"]
     assert len(facts["gpu_readings"]) == len(facts["gpus"])
+    assert {"load_1min", "cpu_mhz", "cpu_temperature_c", "visible_gpus"} <= set(facts)
+    assert facts["energy"] is None
+
+
+def test_what_a_run_took_goes_along(no_llama):
+    facts = environment.capture(energy=EnergyMeter())
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert facts["energy"]["seconds"] > 0
+    assert len(facts["energy"]["gpu_joules"]) == len(facts["gpus"])
+
+
+def test_a_machine_without_thermometer_and_clock_has_gaps(no_llama, monkeypatch):
+    monkeypatch.setattr(environment.hardware, "frequency_mhz", lambda: None)
+    monkeypatch.setattr(environment.hardware, "cpu_temperature_c", lambda: None)
+    facts = environment.capture()
+    assert facts["cpu_mhz"] is facts["cpu_temperature_c"] is None
 
 
 def test_the_build_is_kept(no_llama, tmp_path, monkeypatch):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from workbench.sweep.results import Direction
+
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +42,18 @@ def median_of(values: Sequence[float]) -> Value:
     n, middle = len(ordered), float(np.median(ordered))
     if n < 6 or ordered[0] == ordered[-1]:
         return Value(middle, None, None, n)
-    from scipy.stats import binom
+    rank = _rank(n)
+    return Value(middle, ordered[rank - 1], ordered[n - rank], n)
 
-    rank = int(binom.ppf(0.025, n, 0.5))
-    return Value(middle, ordered[max(rank, 1) - 1], ordered[n - max(rank, 1)], n)
+
+@cache
+def _rank(n: int) -> int:
+    """The r of the interval: the largest for which ``B(r-1; n, 1/2)`` is still below 2.5 %, at least 1."""
+    below, rank = 1, 0
+    while below < 0.025 * 2**n:
+        rank += 1
+        below += math.comb(n, rank)
+    return max(rank, 1)
 
 
 def front(costs: Sequence[float], qualities: Sequence[float], cost: Direction, quality: Direction) -> list[bool]:
@@ -53,3 +66,27 @@ def front(costs: Sequence[float], qualities: Sequence[float], cost: Direction, q
         better = (x < x[place]) | (y < y[place])
         kept.append(not bool((as_good & better).any()))
     return kept
+
+
+def doubtful(costs: Sequence[Value], qualities: Sequence[Value], cost: Direction, quality: Direction) -> list[bool]:
+    """Which points may be on the front: none beats them beyond the intervals.
+
+    A point is beaten for certain where another's worse ends are at least as good as its own better ends in both
+    respects, and better in one. A value without an interval counts as it stands.
+    """
+    best_x, worst_x = _ends(costs, cost)
+    best_y, worst_y = _ends(qualities, quality)
+    kept = []
+    for place in range(len(costs)):
+        as_good = (worst_x <= best_x[place]) & (worst_y <= best_y[place])
+        better = (worst_x < best_x[place]) | (worst_y < best_y[place])
+        kept.append(not bool((as_good & better).any()))
+    return kept
+
+
+def _ends(values: Sequence[Value], way: Direction) -> tuple[FloatArray, FloatArray]:
+    """The better and the worse ends, turned so that less is better."""
+    sign = 1 if way == "minimize" else -1
+    ends = np.array([[v.middle if v.low is None else v.low, v.middle if v.high is None else v.high] for v in values])
+    turned = np.sort(sign * ends, axis=1)
+    return turned[:, 0], turned[:, 1]

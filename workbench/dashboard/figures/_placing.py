@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.dashboard.units import format_number
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -152,3 +154,26 @@ def scale_of(values: Sequence[float], *, may_be_log: bool) -> Scale:
     low, high = min(values), max(values)
     margin = _MARGIN * (high - low) or abs(high) * _MARGIN or 1.0
     return Scale(low - margin, high + margin, False)
+
+
+def log_ticks(scale: Scale, most: int) -> tuple[list[float], list[str]]:
+    """1, 2 and 5 of each decade of a logarithmic axis, or fewer where that is too many; 0 where it has a place.
+
+    Args:
+        scale: of the axis.
+        most: as many ticks, if decades alone are not more.
+
+    Returns:
+        Values and what is written at them.
+    """
+    exponents = range(math.floor(scale.low), math.ceil(scale.high) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [digit * 10.0**exponent for exponent in exponents for digit in digits]
+        # the place of 0 is no value: what would be written near it would be misread
+        low = scale.low if scale.zero is None else math.log10(2 * scale.zero)
+        ticks = [tick for tick in ticks if low <= math.log10(tick) <= scale.high]
+        if len(ticks) <= most:
+            break
+    zero = [] if scale.zero is None else [(scale.zero, "0")]
+    named = [*zero, *((tick, format_number(tick)) for tick in ticks)]
+    return [tick for tick, _ in named], [text for _, text in named]

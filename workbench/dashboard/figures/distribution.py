@@ -41,7 +41,8 @@ def distribution(analysis: Analysis, metric: str) -> go.Figure:
         xaxis={
             "title": {"text": wrapped(axis_title(metric), 60)},
             "showgrid": True,
-            "nticks": 7,
+            "nticks": 6,
+            "tickangle": 0,
             "exponentformat": "none",
         }
         | {"separatethousands": True},

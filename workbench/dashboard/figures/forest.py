@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 import plotly.graph_objects as go
 
 from workbench.dashboard import data, theme
 from workbench.dashboard.figures import _parts
 from workbench.dashboard.text import shortened
+from workbench.dashboard.theme import NEUTRAL
 from workbench.dashboard.units import format_ratio, format_share, metric_name
 from workbench.errors import UsageError
 from workbench.sweep.results import Analysis, Comparison
 
 _AXIS, _LEGEND = 54, 34
+_MOST = 30
+"""Rows up to which all are shown; a report's table has every one."""
 
 
 def drawable(analysis: Analysis, metric: str) -> bool:
@@ -22,13 +26,21 @@ def drawable(analysis: Analysis, metric: str) -> bool:
     return bool(data.comparisons(analysis, metric))
 
 
-def forest(analysis: Analysis, metric: str) -> go.Figure:
+def forest(analysis: Analysis, metric: str, *, most: int = _MOST) -> go.Figure:
     """Forest plot, sorted from best to worst.
 
+    Args:
+        analysis: what the sweep found.
+        metric: what was compared.
+        most: rows; of more comparisons the best and the worst are shown, half and half.
+
     Raises:
-        UsageError: nothing was compared on this metric.
+        UsageError: nothing was compared on this metric, or there is no room for two rows.
     """
-    rows = ranked(analysis, metric)
+    everything = ranked(analysis, metric)
+    if most < 2:
+        raise UsageError(f"A forest plot of {most} rows shows nothing. Give most=2 or more.")
+    rows = everything if len(everything) <= most else [*everything[: most - most // 2], *everything[-(most // 2) :]]
     if not rows:
         raise UsageError(
             f"Nothing was compared on {metric!r}. Name it under objectives or quality, and give the sweep a baseline "
@@ -43,22 +55,40 @@ def forest(analysis: Analysis, metric: str) -> go.Figure:
             [1 + band, 1 / (1 + band), *_extent(rows)], f"{name} ÷ {shortened(reference, 24)} (ratio, log scale)"
         ),
         yaxis=labels.axis(),
-        shapes=_parts.noise_band(band, {"y": len(rows)}),
+        shapes=[*_parts.noise_band(band, {"y": len(rows)}), *_cut(len(everything), len(rows))],
         annotations=labels.annotations(),
         margin={"t": _LEGEND, "b": _AXIS, "l": 10, "r": labels.right_margin()},
         showlegend=True,
     )
     return theme.finish(
         figure,
-        title=_title(metric, rows),
+        title=_title(metric, everything),
         description=(
             f"Each row is one configuration divided by {reference}, block by block: the point is the typical ratio, "
             f"the bar its confidence interval. Grey is the noise band of ±{format_share(band)}. Sorted best first."
+            f"{_left_out(len(everything), len(rows))}"
         ),
         height=height,
         narrow=labels.narrow(_AXIS + _LEGEND + 20),
         narrow_below=labels.wide_enough(),
     )
+
+
+def _left_out(total: int, kept: int) -> str:
+    if total == kept:
+        return ""
+    return (
+        f" Of {total} configurations the {kept - kept // 2} best and the {kept // 2} worst are shown, above and below "
+        f"the dashed line; the {total - kept} between are in the table of numbers."
+    )
+
+
+def _cut(total: int, kept: int) -> list[dict[str, Any]]:
+    """A dashed line where rows are left out."""
+    if total == kept:
+        return []
+    at, line = kept - kept // 2 - 0.5, {"width": 1.5, "color": NEUTRAL, "dash": "dash"}
+    return [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at, "line": line}]
 
 
 def ranked(analysis: Analysis, metric: str) -> list[Comparison]:

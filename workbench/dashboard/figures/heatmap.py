@@ -1,28 +1,32 @@
-"""The median of a metric over two parameters, value and unit in every cell; cells without runs are hatched."""
+"""The median of a metric over two parameters, value and unit in every cell; what did not fit into memory is hatched."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from workbench.dashboard import data, theme
+from workbench.dashboard.figures._map import Facet, Plan, less_is_more, plan_of, pooled
 from workbench.dashboard.figures._parts import LINE
 from workbench.dashboard.text import lines_of, plain, shortened, wrapped
 from workbench.dashboard.theme import NEUTRAL
 from workbench.dashboard.units import format_number, format_value, metric_name, shown, unit_of
-from workbench.errors import UnknownName, UsageError
+from workbench.errors import UsageError
 from workbench.sweep.design.planning import show
 from workbench.sweep.results import Analysis
 
 _AXIS, _TOP, _HEADER, _GAP, _ROW = 54, 8, 26, 12, 62
 _ON_ONE_LINE, _WITHOUT_UNIT = 3, 6
 """Levels across up to which a cell has its unit beside the value, and below it; the unit is in the caption anyway."""
+
+_IN = 0.485
+"""Half of a cell without a value, in cells: its outline must not touch its neighbours'."""
+_HATCHING = {"shape": "x", "fgcolor": NEUTRAL, "bgcolor": "rgba(0,0,0,0)", "size": 8, "solidity": 0.25}
 
 _COLOURS = "Cividis"
 """Made to look the same with and without red-green colour blindness (Nuñez et al., 2018)."""
@@ -32,51 +36,6 @@ def drawable(analysis: Analysis, metric: str) -> bool:
     """Whether a run of the grid recorded the metric."""
     recorded = bool(analysis.parameters) and metric in analysis.frame.columns
     return recorded and bool(data.grid(analysis, metric)["value"].notna().any())
-
-
-@dataclass(frozen=True, slots=True)
-class _Facet:
-    """One map: medians and run counts, (levels of y, levels of x); NaN and 0 where nothing ran."""
-
-    heading: str
-    medians: np.ndarray[Any, np.dtype[np.float64]]
-    counts: np.ndarray[Any, np.dtype[np.int64]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is shown where; ``y`` is ``None`` when one parameter is all there is."""
-
-    metric: str
-    x: str
-    y: str | None
-    x_levels: Sequence[Any]
-    y_levels: Sequence[Any]
-    facets: Sequence[_Facet]
-    less_is_more: bool
-
-    @property
-    def medians(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Every median that is shown."""
-        found = np.concatenate([facet.medians.ravel() for facet in self.facets])
-        shown_ones: np.ndarray[Any, np.dtype[np.float64]] = found[np.isfinite(found)]
-        return shown_ones
-
-    @property
-    def complete(self) -> int:
-        """Runs of a cell that lacks none."""
-        return max(int(facet.counts.max()) for facet in self.facets)
-
-    @property
-    def row(self) -> int:
-        """Pixels of one row of cells."""
-        return max(_ROW, *(LINE * lines_of(_label(level)) + 10 for level in self.y_levels))
-
-    def brightness(self, median: float) -> float:
-        """Place of a median on the colour scale: 0 dark, 1 bright; the best is brightest."""
-        low, high = self.medians.min(), self.medians.max()
-        share = float((median - low) / (high - low)) if high > low else 1.0
-        return 1 - share if self.less_is_more and high > low else share
 
 
 def heatmap(
@@ -97,69 +56,23 @@ def heatmap(
     """
     if not drawable(analysis, metric):
         raise UsageError(f"No run of the grid recorded {metric!r}: there is no median to show.")
-    x, y, facet = _choose(analysis, x, y, facet)
-    plan = _Plan(
-        metric,
-        x,
-        y,
-        analysis.parameters[x],
-        analysis.parameters[y] if y else ("",),
-        _facets(analysis, metric, x, y, facet),
-        _less_is_more(analysis, metric),
-    )
+    plan = plan_of(analysis, metric, x, y, facet)
     figure = go.Figure()
     bottom = _AXIS + LINE * (max(lines_of(_label(level)) for level in plan.x_levels) - 1)
     height = _draw(figure, plan) + _TOP + bottom
     figure.update_layout(margin={"t": _TOP, "b": bottom, "l": 10, "r": 14})
-    pooled = [name for name in data.varied(analysis) if name not in (x, y, facet)]
-    return theme.finish(
-        figure, title=_title(analysis, metric), description=_description(analysis, metric, pooled), height=height
-    )
+    return theme.finish(figure, title=_title(analysis, metric), description=_description(analysis, plan), height=height)
 
 
-def _choose(analysis: Analysis, x: str | None, y: str | None, facet: str | None) -> tuple[str, str | None, str | None]:
-    """Fill in the parameters that were left open: the first two that vary, then the third."""
-    for name in (x, y, facet):
-        if name is not None and name not in analysis.parameters:
-            raise UnknownName("parameter", name, analysis.parameters)
-    free = [name for name in data.varied(analysis) if name not in (x, y, facet)]
-    if x is None and y is None:
-        free[:2] = sorted(free[:2], key=lambda name: len(analysis.parameters[name]))
-    if x is None:
-        if not free:
-            raise UsageError("No parameter is left to go across. Name one as x, and others as y and facet.")
-        x = free.pop(0)
-    if y is None and free:
-        y = free.pop(0)
-    return x, y, facet or (free[0] if free else None)
+def _row(plan: Plan) -> int:
+    """Pixels of one row of cells."""
+    return max(_ROW, *(LINE * lines_of(_label(level)) + 10 for level in plan.y_levels))
 
 
-def _facets(analysis: Analysis, metric: str, x: str, y: str | None, facet: str | None) -> list[_Facet]:
-    frame = data.grid(analysis, metric)
-    if facet is None:
-        return [_facet("", frame, analysis, x, y)]
-    return [
-        _facet(f"{facet} = {show(level)}", frame[frame[facet] == data.level_key(level)], analysis, x, y)
-        for level in analysis.parameters[facet]
-    ]
-
-
-def _facet(heading: str, frame: pd.DataFrame, analysis: Analysis, x: str, y: str | None) -> _Facet:
-    across = [data.level_key(level) for level in analysis.parameters[x]]
-    down = [data.level_key(level) for level in analysis.parameters[y]] if y else [""]
-    rows = [frame if y is None else frame[frame[y] == level] for level in down]
-    cells = [[row.loc[row[x] == level, "value"].dropna() for level in across] for row in rows]
-    return _Facet(
-        heading,
-        np.array([[cell.median() if len(cell) else np.nan for cell in row] for row in cells]),
-        np.array([[len(cell) for cell in row] for row in cells]),
-    )
-
-
-def _draw(figure: go.Figure, plan: _Plan) -> int:
+def _draw(figure: go.Figure, plan: Plan) -> int:
     """Add every map, one below the other; returns the pixels they take."""
-    header = _HEADER if plan.facets[0].heading else 0
-    body = plan.row * len(plan.y_levels)
+    header, row = _HEADER if plan.facets[0].heading else 0, _row(plan)
+    body = row * len(plan.y_levels)
     height = (header + body + _GAP) * len(plan.facets) - _GAP
     annotations: list[dict[str, Any]] = []  # set at once: plotly checks all of them again with each one added
     for number, facet in enumerate(plan.facets):
@@ -174,12 +87,12 @@ def _draw(figure: go.Figure, plan: _Plan) -> int:
     return height
 
 
-def _heading(facet: _Facet, top: float) -> dict[str, Any]:
+def _heading(facet: Facet, top: float) -> dict[str, Any]:
     place = {"x": 0, "xref": "paper", "xanchor": "left", "y": top, "yref": "paper", "yanchor": "bottom"}
     return {**place, "text": f"<b>{plain(shortened(facet.heading, 36))}</b>", "showarrow": False}
 
 
-def _map(plan: _Plan, facet: _Facet, axis: str) -> go.Heatmap:
+def _map(plan: Plan, facet: Facet, axis: str) -> go.Heatmap:
     return go.Heatmap(
         z=[[plan.brightness(m) if np.isfinite(m) else None for m in row] for row in facet.medians],
         x=list(range(len(plan.x_levels))),
@@ -193,29 +106,44 @@ def _map(plan: _Plan, facet: _Facet, axis: str) -> go.Heatmap:
         ygap=2,
         text=_hover_texts(plan, facet),
         hovertemplate="%{text}<extra></extra>",
-        hoverongaps=False,
+        hoverongaps=True,
     )
 
 
-def _holes(facet: _Facet, axis: str) -> list[go.Scatter]:
-    return [_hatched(float(column), float(row), axis) for row, column in np.argwhere(facet.counts == 0)]
+def _holes(facet: Facet, axis: str) -> list[go.Scatter]:
+    """What has no value: hatched where it did not fit into memory, a dotted outline where nothing finished."""
+    empty = facet.counts == 0
+    hatching = {"fill": "toself", "fillpattern": _HATCHING, "line": {"color": NEUTRAL, "width": 1.5}}
+    dotted = {"line": {"color": NEUTRAL, "width": 1, "dash": "dot"}}
+    looks = ((empty & (facet.refused > 0), hatching), (empty & (facet.refused == 0), dotted))
+    return [_outlines(np.argwhere(cells).tolist(), axis, look) for cells, look in looks if cells.any()]
 
 
-def _texts(plan: _Plan, facet: _Facet, axis: str) -> list[dict[str, Any]]:
-    """Value and unit for every cell, "no run" for the empty ones."""
+def _texts(plan: Plan, facet: Facet, axis: str) -> list[dict[str, Any]]:
+    """Value and unit for every cell; what is the matter, in those without."""
     texts = []
     for (row, column), count in np.ndenumerate(facet.counts):
         median = float(facet.medians[row, column])
-        text = _cell_text(plan, median, int(count)) if count else "no run"
-        font = {"color": _ink(plan.brightness(median))} if count else {}
-        texts.append({"x": column, "y": row, "yref": axis, "text": text, "font": font, "showarrow": False})
+        note: dict[str, Any] = {"x": column, "y": row, "yref": axis, "showarrow": False}
+        if count:
+            text = _cell_text(plan, median, int(count), int(facet.refused[row, column]))
+            note |= {"text": text, "font": {"color": _ink(plan.brightness(median))}}
+        elif facet.refused[row, column]:
+            wide = len(plan.x_levels) <= _ON_ONE_LINE
+            note |= {"text": "<b>did not fit</b>" if wide else "<b>did<br>not fit</b>", "font": {"size": 12}}
+            note |= {"templateitemname": theme.ON_PAGE, "visible": True}
+        else:
+            note |= {"text": "no run", "font": {"color": NEUTRAL}}
+        texts.append(note)
     return texts
 
 
-def _cell_text(plan: _Plan, median: float, count: int) -> str:
-    """Value and unit, as far as the cells are wide enough; "8 of 10 runs" where runs are missing."""
+def _cell_text(plan: Plan, median: float, count: int, refused: int) -> str:
+    """Value and unit, as far as the cells are wide enough; "8 of 10 runs" where runs are missing, and why."""
     value, unit = f"<b>{format_number(shown(plan.metric, median))}</b>", unit_of(plan.metric).symbol
     missing = f"{count} of {plan.complete}" if count < plan.complete else ""
+    if refused:  # pooled configurations, of which some fitted
+        return "<br>".join(filter(None, (f"{value} {unit}".rstrip(), f"{refused} did not fit")))
     if len(plan.x_levels) > _WITHOUT_UNIT:
         return "<br>".join(filter(None, (value, missing)))
     if len(plan.x_levels) > _ON_ONE_LINE:
@@ -228,42 +156,46 @@ def _ink(share: float) -> str:
 
     By relative luminance (WCAG 2.2); both contrasts are equal, at 4.6:1, where it is 0.179.
     """
-    (colour,) = sample_colorscale(_COLOURS, [share], colortype="tuple")
+    return _inks()[round(100 * share)]
+
+
+@cache
+def _inks() -> list[str]:
+    """The ink for each hundredth of the scale."""
+    return [
+        _ink_on(colour) for colour in sample_colorscale(_COLOURS, [at / 100 for at in range(101)], colortype="tuple")
+    ]
+
+
+def _ink_on(colour: tuple[float, float, float]) -> str:
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#000000" if luminance > 0.179 else "#ffffff"
 
 
-def _hover_texts(plan: _Plan, facet: _Facet) -> list[list[str]]:
+def _hover_texts(plan: Plan, facet: Facet) -> list[list[str]]:
     return [
         [_hover_text(plan, facet, row, column) for column in range(len(plan.x_levels))]
         for row in range(len(plan.y_levels))
     ]
 
 
-def _hover_text(plan: _Plan, facet: _Facet, row: int, column: int) -> str:
+def _hover_text(plan: Plan, facet: Facet, row: int, column: int) -> str:
     lines = [
         f"{plan.x} = {show(plan.x_levels[column])}",
         f"{plan.y} = {show(plan.y_levels[row])}" if plan.y else "",
         facet.heading,
         f"median {format_value(plan.metric, facet.medians[row, column])} of {facet.counts[row, column]} runs",
+        f"did not fit: {facet.said[row][column]}" if facet.said[row][column] else "",
     ]
     return "<br>".join(wrapped(line, 60) for line in lines if line)
 
 
-def _hatched(x: float, y: float, axis: str) -> go.Scatter:
-    """A cell that never finished: an outline filled with hatching."""
-    return go.Scatter(
-        x=[x - 0.48, x + 0.48, x + 0.48, x - 0.48, x - 0.48],
-        y=[y - 0.48, y - 0.48, y + 0.48, y + 0.48, y - 0.48],
-        yaxis=axis,
-        mode="lines",
-        line={"color": NEUTRAL, "width": 1},
-        fill="toself",
-        fillpattern={"shape": "/", "fgcolor": NEUTRAL, "bgcolor": "rgba(0,0,0,0)", "size": 9, "solidity": 0.15},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+def _outlines(cells: Sequence[Sequence[int]], axis: str, look: dict[str, Any]) -> go.Scatter:
+    """The outlines of (row, column), one after the other with gaps between."""
+    x = [at for _, column in cells for at in (*(column + step for step in (-_IN, _IN, _IN, -_IN, -_IN)), None)]
+    y = [at for row, _ in cells for at in (*(row + step for step in (-_IN, -_IN, _IN, _IN, -_IN)), None)]
+    return go.Scatter(x=x, y=y, yaxis=axis, mode="lines", hoverinfo="skip", showlegend=False, **look)
 
 
 def _label(level: Any) -> str:
@@ -286,11 +218,6 @@ def _axis(parameter: str, levels: Sequence[Any], *, down: bool = False) -> dict[
     }
 
 
-def _less_is_more(analysis: Analysis, metric: str) -> bool:
-    objective = data.objective_of(analysis, metric)
-    return objective is not None and objective.direction == "minimize"
-
-
 def _title(analysis: Analysis, metric: str) -> str:
     """The best median of a whole configuration, whatever is pooled in the maps."""
     frame = data.grid(analysis, metric).dropna(subset=["value"])
@@ -299,7 +226,7 @@ def _title(analysis: Analysis, metric: str) -> str:
     values = medians["value"].to_numpy()
     if len(values) > 1 and np.allclose(values, values[0], rtol=1e-9):
         return f"{metric_name(metric)}: the same median, {format_value(metric, values[0])}, in every combination"
-    extreme, place = ("lowest", values.argmin()) if _less_is_more(analysis, metric) else ("highest", values.argmax())
+    extreme, place = ("lowest", values.argmin()) if less_is_more(analysis, metric) else ("highest", values.argmax())
     levels = ", ".join(_told(analysis, name, str(medians[name].iloc[place])) for name in names)
     return f"{metric_name(metric)}: {extreme} median {format_value(metric, float(values[place]))} with {levels}"
 
@@ -309,10 +236,13 @@ def _told(analysis: Analysis, name: str, key: str) -> str:
     return f"{name}={show(level)}"
 
 
-def _description(analysis: Analysis, metric: str, pooled: Sequence[str]) -> str:
-    bright = "better" if data.objective_of(analysis, metric) else "higher"
-    others = f" Runs of all levels of {', '.join(pooled)} are pooled." if pooled else ""
-    unit = f" in {symbol}" if (symbol := unit_of(metric).symbol) else ""
-    return (
-        f"Median{unit} of the runs of each combination. Brighter is {bright}.{others} Hatched: no run of it finished."
-    )
+def _description(analysis: Analysis, plan: Plan) -> str:
+    bright = "better" if data.objective_of(analysis, plan.metric) else "higher"
+    names = pooled(analysis, plan)
+    others = f" Runs of all levels of {', '.join(names)} are pooled." if names else ""
+    unit = f" in {symbol}" if (symbol := unit_of(plan.metric).symbol) else ""
+    refused = any((facet.refused > 0).any() for facet in plan.facets)
+    missing = any(((facet.counts == 0) & (facet.refused == 0)).any() for facet in plan.facets)
+    hatched = " Hatched: it did not fit into memory." if refused else ""
+    dotted = " Dotted outline: no run of it finished." if missing else ""
+    return f"Median{unit} of the runs of each combination. Brighter is {bright}.{others}{hatched}{dotted}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.dashboard import theme
+from workbench.dashboard.figures._placing import Scale, log_ticks
 from workbench.dashboard.text import plain
 from workbench.dashboard.theme import NEUTRAL, PALETTE
 from workbench.errors import UnknownName, UsageError
@@ -18,6 +20,8 @@ COLUMNS = ("strategy", "rate", "kept", "low", "high", "ms")
 _HEIGHT, _AXIS, _LEGEND = 380, 54, 34
 _NARROW_BELOW = 620
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+_MARGIN = 0.08  # decades on either side of the times
+_MOST_TICKS = 6
 _APART = 0.008  # of the largest rate, between two strategies' bars
 _SHORTEST_MS = 0.05  # what is quicker is drawn there: a logarithm needs a beginning
 
@@ -48,7 +52,7 @@ def retention_figure(frame: pd.DataFrame, *, baseline: str = "random") -> go.Fig
             figure.add_trace(trace, row=1, col=place)
     figure.update_layout(
         xaxis=_rates(frame),
-        xaxis2={"title": {"text": "time of one compression (ms, log scale)"}, "type": "log", "dtick": 1},
+        xaxis2=_times(frame),
         yaxis={"title": {"text": "evidence kept"}, "range": [-0.02, 1.05], "tickformat": ".0%"},
         yaxis2={"range": [-0.02, 1.05]},
         margin={"t": _LEGEND, "b": _AXIS, "l": 62, "r": 14},
@@ -103,4 +107,18 @@ def _rates(frame: pd.DataFrame) -> dict[str, Any]:
         "tickvals": rates,
         "ticktext": [f"{rate:.0%}" for rate in rates],
         "range": [0, max(rates) * 1.1],
+    }
+
+
+def _times(frame: pd.DataFrame) -> dict[str, Any]:
+    """The axis of times: logarithmic, with ticks within a decade too, since strategies often lie closer than that."""
+    exponents = np.log10(pd.to_numeric(frame["ms"]).clip(lower=_SHORTEST_MS))
+    scale = Scale(math.floor(10 * exponents.min()) / 10 - _MARGIN, math.ceil(10 * exponents.max()) / 10 + _MARGIN, True)
+    values, texts = log_ticks(scale, _MOST_TICKS)
+    return {
+        "title": {"text": "time of one compression (ms, log scale)"},
+        "type": "log",
+        "range": [scale.low, scale.high],
+        "tickvals": values,
+        "ticktext": texts,
     }

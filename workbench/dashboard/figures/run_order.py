@@ -1,12 +1,17 @@
-"""Every run in the order it was made, relative to its configuration's median: drift and outliers show here."""
+"""Every run in the order it was made, relative to its configuration's median: drift and outliers show here.
+
+Below, on the same axis, what the machine read at each run: where a drift comes from.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.dashboard import data, theme
-from workbench.dashboard.figures import _parts
+from workbench.dashboard.figures import _parts, _strips
 from workbench.dashboard.text import plain, shortened, wrapped
 from workbench.dashboard.theme import NEUTRAL, PALETTE
 from workbench.dashboard.units import format_ratio, format_value, metric_name
@@ -30,8 +35,18 @@ def drawable(analysis: Analysis, metric: str) -> bool:
     return metric in data.metrics(analysis) and not _related(analysis, metric).empty
 
 
-def run_order(analysis: Analysis, metric: str) -> go.Figure:
-    """Strip of runs in order, with block boundaries, block medians and outliers.
+def drawings(analysis: Analysis, metric: str) -> list[dict[str, Any]]:
+    """With the machine's readings under objectives and quality; under every other metric they would only repeat."""
+    return [{"machine": data.objective_of(analysis, metric) is not None}]
+
+
+def run_order(analysis: Analysis, metric: str, *, machine: bool = True) -> go.Figure:
+    """Runs in order, with block boundaries, block medians and outliers.
+
+    Args:
+        analysis: what a sweep has found.
+        metric: the metric.
+        machine: also show temperatures, clocks, power and load at each run, where they were read.
 
     Raises:
         UnknownName: no such metric.
@@ -42,12 +57,12 @@ def run_order(analysis: Analysis, metric: str) -> go.Figure:
         raise UsageError(
             f"No configuration ran twice with a positive median of {metric!r}: drift cannot be seen. Run more blocks."
         )
-    blocks = _blocks(runs)
-    figure = go.Figure([*_points(runs, metric), *_outliers(runs), _drift(blocks)])
+    blocks, strips = _blocks(runs), _strips.strips(analysis) if machine else []
+    figure = go.Figure([*_points(runs, metric), *_outliers(runs), _drift(blocks), *_strips.traces(analysis, strips)])
     figure.update_layout(
         xaxis={
             "title": {"text": "Run (in order of execution)"},
-            "range": [float(runs["order"].min()) - 1, float(runs["order"].max()) + 1],
+            "range": _range(runs["order"]),
             "showgrid": False,
         },
         yaxis=_parts.ratio_axis(runs["relative"], f"{metric_name(metric)} ÷ own median (log)"),
@@ -55,6 +70,9 @@ def run_order(analysis: Analysis, metric: str) -> go.Figure:
         annotations=_block_names(blocks),
         margin={"t": _TOP, "b": _AXIS, "l": 10, "r": 14},
     )
+    if strips:
+        figure.update_layout({**_strips.layout(strips, _HEIGHT)})
+    below = " Below, what the machine read at each run; a gap is a reading it could not give." if strips else ""
     return theme.finish(
         figure,
         title=_title(metric, runs, blocks),
@@ -62,9 +80,17 @@ def run_order(analysis: Analysis, metric: str) -> go.Figure:
             "Each point is one run divided by the median of its configuration; dotted lines separate blocks "
             "(numbered at the top), the solid line follows their medians. Ringed: more than "
             f"{MAD_LIMIT:g} scaled median absolute deviations from its configuration's median; flagged, never dropped."
+            + below
         ),
-        height=_HEIGHT + _AXIS + _TOP,
+        height=_HEIGHT + _strips.height(strips) + _AXIS + _TOP,
     )
+
+
+def _range(order: pd.Series) -> list[float]:
+    """From the first run to the last, with room for the rings around them."""
+    low, high = float(order.min()), float(order.max())
+    margin = max(1.0, 0.02 * (high - low))
+    return [low - margin, high + margin]
 
 
 def _related(analysis: Analysis, metric: str) -> pd.DataFrame:

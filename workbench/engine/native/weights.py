@@ -20,7 +20,10 @@ _SPLIT_MODE = {"none": 0, "layer": 1, "row": 2}
 
 
 class Weights:
-    """``llama_model *`` and its vocabulary. Free it on the thread that loaded it, after its contexts.
+    """``llama_model *`` and its vocabulary. Free it after its contexts.
+
+    Attributes:
+        load_ms: time it took to load; ``None``: handed on by :mod:`.kept`, nothing was loaded.
 
     Args:
         file: the GGUF, read and found sane.
@@ -35,6 +38,7 @@ class Weights:
         self.file, self._settings = file, settings
         self.n_gpu_layers = effective_gpu_layers(settings.n_gpu_layers, file.n_layer)
         self.raw: Any = None
+        self.load_ms: float | None = None
         self.load()
 
     @property

@@ -22,6 +22,7 @@ from typing import Any
 
 from workbench.engine.base import LocalEngine
 from workbench.engine.budget import memory_for
+from workbench.engine.native import kept
 from workbench.engine.native.vocabulary import check_tokens
 from workbench.engine.peers import program, wire
 from workbench.engine.peers.process import ServerProcess, signal_name
@@ -69,6 +70,7 @@ class LlamaServerEngine(LocalEngine):
         self._file = file = resolve(model)
         self.name = file.name
         chosen = program.effective(file, asked)
+        kept.release()
         check_fits(file, chosen, chosen.n_ctx or 0, available_bytes=memory_for(chosen))
         started = time.perf_counter()
         self._server = ServerProcess(lambda port: [str(path), *program.server_options(file, chosen, port)])
@@ -329,6 +331,7 @@ class _Work:
             cached_tokens=theirs.get("cache_n", 0),
             output_tokens=(last or {}).get("tokens_predicted", len(self._tokens)),
             itl_ms=tuple(1e3 * (after - before) for before, after in itertools.pairwise(self._times)),
+            started_s=ticket.made_at,
         )
 
 

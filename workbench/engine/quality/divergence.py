@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from workbench.engine.budget import memory_for
+from workbench.engine.native import kept
 from workbench.engine.native.context import Context
 from workbench.engine.native.library import library
 from workbench.engine.native.vocabulary import Vocabulary
@@ -262,6 +263,7 @@ def _check_both_fit(sides: Sequence[tuple[ModelFile, EngineSettings]], window: i
         OutOfMemory: they do not fit.
     """
     (file, settings), (other, other_settings) = sides
+    kept.release()
     allowed = memory_for(settings)
     have = ram().available_bytes if allowed is None else allowed
     check_fits(file, settings, window, available_bytes=have)

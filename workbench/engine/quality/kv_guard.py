@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
+from workbench.engine.native import kept
 from workbench.engine.native.context import Context
 from workbench.engine.native.weights import Weights
 from workbench.engine.quality.divergence import (
@@ -84,6 +85,7 @@ def guard_kv(
     wanted = [kv_types(one) for one in (DEFAULT_TYPES if types is None else types)]
     file = resolve(model)
     base = (settings or EngineSettings()).replace(type_k=_FULL, type_v=_FULL)
+    kept.release()
     check_fits(file, window_settings(base), window)
     verify(file)
     weights = Weights(file, base)

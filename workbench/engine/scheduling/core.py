@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
+from workbench.engine.native import kept
 from workbench.engine.native.scoring import score_tokens
 from workbench.engine.native.weights import Weights
 from workbench.engine.scheduling.scheduler import Scheduler
@@ -160,7 +161,7 @@ class Core:
 
     def _run(self, file: ModelFile, settings: EngineSettings, started: queue.SimpleQueue[BaseException | None]) -> None:
         try:
-            self.weights = Weights(file, settings)
+            self.weights = kept.weights_for(file, settings)
             self.scheduler = Scheduler(self.weights, settings)
         except BaseException as error:
             started.put(error)
@@ -179,7 +180,7 @@ class Core:
             self._break_off()
             self.scheduler.free()
             with self._guard:
-                self.weights.free()
+                kept.give_back(self.weights, settings)
 
     def _take_in(self, tickets: list[Ticket]) -> None:
         for ticket in tickets:

@@ -90,6 +90,7 @@ class Ticket:
             cached_tokens=cached,
             output_tokens=len(times),
             itl_ms=tuple(1e3 * (after - before) for before, after in itertools.pairwise(times)),
+            started_s=self.made_at,
         )
 
     def emit(self, text: str, tokens: tuple[int, ...], at: float) -> None:

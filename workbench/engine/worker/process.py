@@ -25,6 +25,7 @@ log = logging.getLogger("workbench.engine")
 _LINES_KEPT = 200
 _LINE_BYTES = 2000
 _LONGEST_TICK_S = 0.5
+_SHORTEST_TICK_S = 0.01
 _LAST_WORDS_WITHIN_S = 1.0
 _EXIT_WITHIN_S = 5.0
 _PROGRESS = {"chunks", "ends", "fails", "replies", "errors", "taken", "refused", "ready"}
@@ -50,7 +51,7 @@ class Limits:
     def tick_s(self) -> float:
         """How often to look, and how often the process has to send its beat."""
         quick = 0.1 if self.memory_limit_bytes else _LONGEST_TICK_S
-        return min(quick, self.hang_after_s / 4)
+        return min(quick, self.hang_after_s / 4, max(self.load_deadline_s / 2, _SHORTEST_TICK_S))
 
 
 class WorkerProcess:

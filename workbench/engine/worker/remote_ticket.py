@@ -151,6 +151,7 @@ class RemoteTicket(Ticket):
             queue_ms=timings.queue_ms + under_way_ms,
             ttft_ms=None if first is None else self.since_made_ms(first),
             total_ms=self.since_made_ms(),
+            started_s=self.made_at,
         )
 
     def _continued(self, receipt: Receipt | None) -> Receipt:

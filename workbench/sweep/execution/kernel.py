@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from workbench.sweep.execution import renewal
 from workbench.sweep.execution.processes import die_with_parent
 
 
@@ -12,6 +13,7 @@ def main() -> None:
     die_with_parent()
     # `-m` puts the working directory first; IPython adds it itself, as in JupyterLab
     del sys.path[0]
+    renewal.remember()
     from ipykernel.kernelapp import launch_new_instance
 
     launch_new_instance()

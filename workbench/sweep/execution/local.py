@@ -1,54 +1,51 @@
-"""Jobs on this machine, one at a time, each in its own process with a deadline.
+"""Jobs on this machine, each in its own process with a deadline and a limit of memory.
 
-Never two at once: what is measured here is time. Knows functions by name and results as JSON; no pickle crosses over.
+One at a time unless asked otherwise: what is measured here is time. Knows functions by name and results as JSON; no
+pickle crosses over.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import platform
-import signal
-import subprocess
+import selectors
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from workbench.errors import SweepError, UsageError
 from workbench.interfaces import Job, Outcome
-from workbench.storage import read_json, safe_name
-
-_STOP_S = 20.0
+from workbench.sweep.execution.supervised import Supervised
 
 
 class LocalExecutor:
-    """Runs one job at a time in a fresh child process. Not for several threads at once.
+    """Runs jobs in fresh child processes. Not for several threads at once.
 
     A child starts as a fork of a small supervisor that has the job's module loaded, so it is there in milliseconds and
-    yet shares nothing with this process. At the deadline, on Ctrl-C and when this process dies, the child and all its
-    descendants are killed.
+    yet shares nothing with this process. At its deadline, over its memory limit, on Ctrl-C and when this process dies,
+    the child and all its descendants are killed. Memory is looked at four times a second: a limit stops what grows, it
+    does not keep an allocation from being made.
 
     Args:
-        timeout_s: longest time a job may take; ``None``: no limit.
+        timeout_s: longest time of a job that does not say; ``None``: no limit.
+        slots: jobs that run at the same time, each below a supervisor of its own. More than one only where no time is
+            measured: they take each other's cores, caches and memory bandwidth.
 
     Raises:
         SweepError: this platform cannot fork.
+        UsageError: fewer than one slot.
     """
 
-    slots = 1
-
-    def __init__(self, *, timeout_s: float | None = None) -> None:
+    def __init__(self, *, timeout_s: float | None = None, slots: int = 1) -> None:
         if not hasattr(os, "fork"):
             raise SweepError("The local executor needs a Unix (Linux, macOS, or WSL on Windows).")
-        self.timeout_s = timeout_s
-        self._supervisor: subprocess.Popen[bytes] | None = None
+        if slots < 1:
+            raise UsageError(f"slots must be at least 1, not {slots}.")
+        self.timeout_s, self.slots = timeout_s, slots
+        self._lines = [Supervised(timeout_s) for _ in range(slots)]
 
     def run(self, jobs: Iterable[Job], function: Callable[[Job], Mapping[str, Any]]) -> Iterator[tuple[Job, Outcome]]:
-        """Run every job in turn; the next is taken from ``jobs`` only when the one before has been yielded.
+        """Run every job; the next is taken from ``jobs`` only when a slot is free and what ended has been yielded.
 
         Args:
             jobs: what to do.
@@ -57,23 +54,24 @@ class LocalExecutor:
         Raises:
             UsageError: the function cannot be found by name from another process.
         """
-        module, name = _importable(function)
-        for job in jobs:
-            yield job, self._run_one(job, module, name)
+        module, name = importable(function)
+        waiting = iter(jobs)
+        try:
+            while True:
+                self._fill(waiting, module, name)
+                ended = self._wait()
+                if ended is None:
+                    return
+                yield ended.end()
+        finally:  # Ctrl-C and a closed iterator included: nothing may go on running unattended
+            for line in self._lines:
+                if line.busy:
+                    line.stop()
 
     def close(self) -> None:
-        """Stop what runs, and the supervisor. Idempotent."""
-        supervisor, self._supervisor = self._supervisor, None
-        if supervisor is None:
-            return
-        with contextlib.suppress(BrokenPipeError):
-            _pipe(supervisor.stdin).close()  # it kills everything below it when its input ends
-        try:
-            supervisor.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            supervisor.kill()
-            supervisor.wait()
-        _pipe(supervisor.stdout).close()
+        """Stop what runs, and the supervisors. Idempotent."""
+        for line in self._lines:
+            line.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -83,72 +81,24 @@ class LocalExecutor:
     ) -> None:
         self.close()
 
-    def _run_one(self, job: Job, module: str, name: str) -> Outcome:
-        with tempfile.TemporaryDirectory(prefix="workbench-job-") as scratch:
-            result = Path(scratch) / f"{safe_name(job.id)}.json"
-            request = {
-                "id": job.id,
-                "payload": job.payload,
-                "module": module,
-                "function": name,
-                "result": str(result),
-                "timeout_s": self.timeout_s,
-            }
-            try:
-                reply = self._ask(request)
-            except BaseException:  # Ctrl-C included: nothing may go on running unattended
-                self.close()
-                raise
-            return self._outcome(reply, result)
+    def _fill(self, waiting: Iterator[Job], module: str, name: str) -> None:
+        for line in self._lines:
+            if not line.busy and (job := next(waiting, None)) is not None:
+                line.begin(job, module, name)
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The supervisor's reply; ``None`` if it died."""
-        supervisor = self._supervisor or self._start()
-        try:
-            _send(supervisor, request)
-            line = _pipe(supervisor.stdout).readline()
-        except BrokenPipeError:
-            line = b""
-        if not line:
-            self.close()
+    def _wait(self) -> Supervised | None:
+        """One whose job has ended, as soon as there is one; ``None``: none has a job."""
+        busy = [line for line in self._lines if line.busy]
+        if not busy:
             return None
-        reply: dict[str, Any] = json.loads(line)
-        return reply
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._supervisor = subprocess.Popen(
-            [sys.executable, "-m", "workbench.sweep.execution.supervisor"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C in a terminal is for the driver, which then closes it in order
-        )
-        _send(self._supervisor, {"path": sys.path})
-        return self._supervisor
-
-    def _outcome(self, reply: Mapping[str, Any] | None, result: Path) -> Outcome:
-        host = platform.node()
-        if reply is None:
-            return Outcome(status="failed", result=None, error="its supervisor was killed", elapsed_s=0.0, host=host)
-        left: dict[str, Any] = read_json(result) if reply["exit_code"] == 0 else {"error": self._death(reply)}
-        return Outcome(
-            status="failed" if "error" in left else "done",
-            result=left.get("result"),
-            error=left.get("error"),
-            elapsed_s=reply["elapsed_s"],
-            host=host,
-        )
-
-    def _death(self, reply: Mapping[str, Any]) -> str:
-        if reply["timed_out"]:
-            return f"it took longer than timeout_s = {self.timeout_s:g} s and was killed"
-        code = reply["exit_code"]
-        if code is not None and code < 0:
-            hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-            return f"its process was killed by {signal.Signals(-code).name}{hint}"
-        return f"its process ended with exit status {code} and left no result"
+        with selectors.DefaultSelector() as selector:
+            for line in busy:
+                selector.register(line, selectors.EVENT_READ)
+            key, _ = selector.select()[0]
+        return next(line for line in busy if line is key.fileobj)
 
 
-def _importable(function: Callable[..., Any]) -> tuple[str, str]:
+def importable(function: Callable[..., Any]) -> tuple[str, str]:
     """Module and qualified name under which another process finds the very same function."""
     module, name = function.__module__, function.__qualname__
     found: Any = sys.modules.get(module)
@@ -159,15 +109,3 @@ def _importable(function: Callable[..., Any]) -> tuple[str, str]:
             f"{module}.{name} cannot be found by name from another process. Define it at the top of a module."
         )
     return module, name
-
-
-def _send(supervisor: subprocess.Popen[bytes], value: Mapping[str, Any]) -> None:
-    line = _pipe(supervisor.stdin)
-    line.write(json.dumps(value, allow_nan=False).encode() + b"\n")
-    line.flush()
-
-
-def _pipe(stream: Any) -> Any:
-    if stream is None:  # pragma: no cover - both are always piped
-        raise SweepError("the supervisor was started without a line to it")
-    return stream

@@ -1,26 +1,24 @@
-"""Running a sweep: what is missing, in order, into the ledger; and reading back what has been found so far.
+"""A sweep and its results folder: run what is missing, look at what has been found so far. Knows no plots.
 
-Every attempt is begun in the ledger before it starts and ended after it is over, so that a driver may die at any time:
-the next one adopts what was finished, gives up what was not, and runs the rest. Knows no statistics and no plots.
+How runs are driven stands in :mod:`.driver`, what runs next in :mod:`.planners`, what has become of every cell in
+:mod:`.standing`.
 """
 
 from __future__ import annotations
 
-import platform
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from workbench.errors import SweepError, UnknownName
-from workbench.interfaces import Executor, Job, Outcome
+from workbench.interfaces import Executor
 from workbench.registry import executors
-from workbench.storage import FolderLock, read_json, write_bytes
+from workbench.storage import FolderLock
 from workbench.storage.ledger import Attempt, Ledger
-from workbench.sweep.design.planning import Cell, configurations, plan
-from workbench.sweep.execution.progress import Progress
-from workbench.sweep.findings.analysis import analyse
-from workbench.sweep.records.recording import from_dict
+from workbench.sweep.design.planning import Cell, Phase
+from workbench.sweep.execution.jobs import CellFunction
+from workbench.sweep.execution.pausing import Pause
+from workbench.sweep.execution.planners import Agenda, planned
+from workbench.sweep.execution.standing import Standing
 from workbench.sweep.records.table import Run
 from workbench.sweep.results import Analysis, Audit
 from workbench.sweep.specification.spec import SweepSpec
@@ -28,7 +26,11 @@ from workbench.sweep.specification.spec import SweepSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-CellFunction = Callable[[Job], Mapping[str, Any]]
+    from workbench.sweep.records.store import Records, Which
+
+__all__ = ["CellFunction", "Sweep"]
+
+LEDGER = "ledger.sqlite"
 
 
 class Sweep:
@@ -39,12 +41,17 @@ class Sweep:
 
     Args:
         spec: what to run, checked.
-        function: what runs one cell; default :func:`.cell.run_cell`. It gets a :class:`Job` with
+        function: what runs one job; default :func:`.cell.run_cell`. It gets a :class:`Job` with
             ``notebook``, ``working_folder``, ``parameters`` and ``folder``, and returns ``record`` and ``environment``.
+            With ``slow`` parameters the default is :func:`.plot.run_plot`, which gets ``cells``, several of these.
+
+    Attributes:
+        paused: the last call of :meth:`run` ended because a pause was asked for.
     """
 
     def __init__(self, spec: SweepSpec, *, function: CellFunction | None = None) -> None:
         self.spec = spec
+        self.paused = False
         self._function = function
 
     @classmethod
@@ -62,15 +69,15 @@ class Sweep:
         return self.spec.results_path
 
     def plan(self) -> list[Cell]:
-        """Every cell in running order, finished or not."""
-        return plan(self.spec)
+        """Every cell in running order, finished or not: the grid, then what was decided upon because of findings."""
+        return planned(self.spec, Agenda(self.spec, self.folder))
 
     def run(self, progress: bool = True, *, retry_failed: bool = False, executor: Executor | str = "local") -> Analysis:
         """Run what is missing, then analyse everything. Interrupted, it goes on where it stopped when called again.
 
         Args:
             progress: show bars on standard error.
-            retry_failed: also run cells again that failed in an earlier call.
+            retry_failed: also run cells again that failed in an earlier call, or were out of memory.
             executor: a registered name, or an executor (which stays open).
 
         Raises:
@@ -78,202 +85,126 @@ class Sweep:
             StorageFull: no room; what was finished is kept.
             SpecError: runs do not record a metric the specification asks for.
         """
-        with FolderLock(self.folder), Ledger(self.folder / "ledger.sqlite") as ledger:
-            driver = _Driver(self, ledger)
+        from workbench.sweep.execution.driver import Driver
+
+        self.paused = False
+        with FolderLock(self.folder), Ledger(self.folder / LEDGER) as ledger:
+            driver = Driver(self.spec, self.folder, ledger)
             driver.recover()
-            owned = executors.create(executor, timeout_s=self.spec.timeout_s) if isinstance(executor, str) else None
+            owned = self._executor(executor) if isinstance(executor, str) else None
             try:
-                driver.run(owned or executor, self._cell_function(), retry_failed, progress)  # type: ignore[arg-type]
+                driver.run(owned or executor, self._function, again=retry_failed, progress=progress)  # type: ignore[arg-type]
             finally:
                 if owned is not None:
                     owned.close()
                 driver.recover()  # Ctrl-C may come between the end of a run and its reply
+        self.paused = driver.paused
+        self.compact()
         return self.analyse()
 
-    def status(self) -> Audit:
-        """How many planned cells are done, failed and missing. Reads only, also while another process runs it."""
-        return _audit(self.plan(), self._ended())
+    def pause(self) -> bool:
+        """Ask the process that runs this sweep to stop after the run in progress; the next :meth:`run` goes on.
+
+        Returns:
+            False if no process runs it; then nothing is asked of anybody.
+        """
+        return Pause(self.folder).ask()
+
+    def status(self, phase: Phase | None = None) -> Audit:
+        """How many planned cells ended how. Reads only, also while another process runs it.
+
+        Args:
+            phase: only cells of the grid ("grid"), of further blocks ("more") or of the confirmation ("confirm").
+        """
+        return self.standing().audit(phase)
+
+    def standing(self) -> Standing:
+        """What has become of every planned cell."""
+        return Standing(self.spec, self.plan(), self._attempts())
 
     def runs(self) -> list[Run]:
         """Finished runs of planned cells, each cell at most once."""
-        return _runs(self.plan(), self._ended())
+        return self.standing().runs()
 
     def analyse(self) -> Analysis:
         """What has been found so far."""
-        cells, ended = self.plan(), self._ended()
-        return analyse(self.spec, _runs(cells, ended), _audit(cells, ended), defaults=self._defaults())
+        from workbench.sweep.findings.analysis import analyse
 
-    def frame(self) -> pd.DataFrame:
-        """One row per finished run; columns as in :class:`workbench.sweep.results.Analysis`."""
-        return self.analyse().frame
+        standing = self.standing()
+        if self.spec.mode == "search":
+            from workbench.sweep.search.analysis import analyse_search
+
+            return analyse_search(self.spec, self.folder, standing)
+        runs = standing.runs()
+        return analyse(
+            self.spec,
+            [run for run in runs if run.cell.phase != "confirm"],
+            standing.audit(),
+            defaults=self._defaults(),
+            boundaries=standing.boundaries(),
+            confirmations=[run for run in runs if run.cell.phase == "confirm"],
+        )
+
+    def frame(self, attempts: Which = "done") -> pd.DataFrame:
+        """One row per finished run; columns as in :class:`workbench.sweep.results.Analysis`.
+
+        Args:
+            attempts: "all": one row per attempt, failed ones included; see :meth:`Records.frame`.
+        """
+        return self.records().frame(attempts)
+
+    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """The answer to one SELECT over ``runs``, ``attempts`` and ``samples``; see :meth:`Records.query`.
+
+        Raises:
+            UsageError: it is not a query of these; lists the columns there are.
+        """
+        return self.records().query(sql, parameters)
+
+    def compact(self) -> Path:
+        """Bring ``records.parquet`` and ``samples.parquet`` up to date; returns the folder they are in."""
+        return self.records().compact()
+
+    def to_mlflow(self, tracking_uri: str, *, experiment: str | None = None, artifacts: bool = True) -> int:
+        """Copy the runs that count to MLflow (extra ``mlflow``); see :meth:`Records.to_mlflow`.
+
+        Returns:
+            How many runs were added; a second time only what is new.
+        """
+        return self.records().to_mlflow(tracking_uri, experiment=experiment, artifacts=artifacts)
+
+    def records(self) -> Records:
+        """What every attempt left, to be looked at, exported, or mailed."""
+        from workbench.sweep.records.compaction import About
+        from workbench.sweep.records.store import Records
+
+        about = About(
+            name=self.spec.name,
+            title=self.spec.title or self.spec.name,
+            objectives=[objective.metric for objective in self.spec.objectives],
+            parameters=list(self.spec.columns),
+        )
+        return Records(self.folder, cells={cell.id: cell for cell in self.plan()}, about=about)
 
     def __repr__(self) -> str:
         audit = self.status()
         return f"Sweep({self.spec.name!r}: {audit.done} of {audit.planned} runs done, {audit.failed} failed)"
 
-    def _ended(self) -> dict[str, Attempt]:
-        path = self.folder / "ledger.sqlite"
+    def _executor(self, name: str) -> Executor:
+        slots = {"slots": self.spec.side_by_side} if self.spec.side_by_side > 1 else {}
+        return executors.create(name, timeout_s=self.spec.timeout_s, **slots)
+
+    def _attempts(self) -> list[Attempt]:
+        path = self.folder / LEDGER
         if not path.exists():
-            return {}
+            return []
         with Ledger(path, readonly=True) as ledger:
-            return ledger.ended()
+            return ledger.attempts()
 
     def _defaults(self) -> dict[str, Any]:
-        """The notebook's defaults, only where a target may name them: papermill takes a second to load."""
+        """The notebook's defaults, only where a target may name them."""
         if not self.spec.targets:
             return {}
         from workbench.sweep.specification.notebooks import parameter_defaults
 
         return parameter_defaults(self.spec.notebook_path)
-
-    def _cell_function(self) -> CellFunction:
-        if self._function is not None:
-            return self._function
-        from workbench.sweep.execution.cell import run_cell
-
-        return run_cell
-
-
-class _Driver:
-    """One call of :meth:`Sweep.run`: the queue, and the ledger's side of it."""
-
-    def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
-        self.spec, self.folder, self.ledger = sweep.spec, sweep.folder, ledger
-        self.cells = {cell.id: cell for cell in sweep.plan()}
-        self.attempts: dict[str, int] = {}
-        self.facts = self._facts()
-
-    def recover(self) -> None:
-        """Take over what an interrupted driver left: a run that reached its end is done, any other is missing."""
-        for attempt in self.ledger.running():
-            left = self._run_folder(attempt.cell, attempt.attempt) / "outcome.json"
-            if left.exists() and (kept := read_json(left))["cell"] == attempt.cell:
-                payload = self._payload(kept["result"], kept["elapsed_s"])
-                finished = attempt.started + kept["elapsed_s"]
-                self.ledger.finish(attempt.cell, attempt.attempt, status="done", payload=payload, finished=finished)
-        self.ledger.abandon_running()
-
-    def run(self, executor: Executor, function: CellFunction, retry_failed: bool, progress: bool) -> None:
-        """Run every missing cell, failed ones again as often as the specification allows."""
-        ended = self.ledger.ended()
-        failures = self._failures()
-        allowed = {cell: self.spec.retries + 1 + (failures.get(cell, 0) if retry_failed else 0) for cell in self.cells}
-        missing = [
-            cell
-            for cell in self.cells.values()
-            if not _is_done(ended.get(cell.id)) and failures.get(cell.id, 0) < allowed[cell.id]
-        ]
-        queue = deque(missing)
-        finished = set(self.cells) - {cell.id for cell in missing}
-        with Progress(list(self.cells.values()), finished, shown=progress) as bars:
-            while queue:
-                for job, outcome in executor.run(self._jobs(queue, bars), function):
-                    failures[job.id] = failures.get(job.id, 0) + (outcome.status == "failed")
-                    again = outcome.status == "failed" and failures[job.id] < allowed[job.id]
-                    self._finish(job, outcome)
-                    if again:
-                        queue.appendleft(self.cells[job.id])
-                    else:
-                        bars.end(f"{self.cells[job.id].label}: {outcome.error}" if outcome.error else None)
-
-    def _jobs(self, queue: deque[Cell], bars: Progress) -> Iterator[Job]:
-        """Jobs as an executor asks for them; each is begun in the ledger the moment it is handed out."""
-        notebook = self._frozen_notebook() if queue else None
-        while queue:
-            cell = queue.popleft()
-            bars.begin(cell)
-            attempt = self.ledger.begin(cell.id, host=platform.node())
-            self.attempts[cell.id] = attempt
-            yield Job(
-                id=cell.id,
-                payload={
-                    "notebook": str(notebook),
-                    "working_folder": str(self.spec.notebook_path.parent),
-                    "parameters": dict(cell.configuration.parameters),
-                    "folder": str(self._run_folder(cell.id, attempt)),
-                    "build_cache": str(self.folder / "builds"),
-                    "label": cell.configuration.label,
-                    "block": cell.block,
-                },
-            )
-
-    def _finish(self, job: Job, outcome: Outcome) -> None:
-        payload = self._payload(outcome.result, outcome.elapsed_s) if outcome.result is not None else None
-        self.ledger.finish(
-            job.id,
-            self.attempts[job.id],
-            status=outcome.status,
-            payload=payload,
-            error=outcome.error,
-            host=outcome.host,
-        )
-        if payload is not None:
-            self._check_metrics(payload["record"]["metrics"])
-
-    def _check_metrics(self, recorded: Mapping[str, Any]) -> None:
-        """Stop at the first run that does not record what the sweep is about; the run itself is kept."""
-        for section in ("objectives", "quality", "targets"):
-            for index, measure in enumerate(getattr(self.spec, section)):
-                if measure.metric not in recorded:
-                    problem = f"the notebook does not record it. {UnknownName('metric', measure.metric, recorded)}"
-                    raise self.spec.error(problem, (section, index, "metric"))
-
-    def _payload(self, result: Mapping[str, Any], elapsed_s: float) -> dict[str, Any]:
-        environment = {**result.get("environment", {}), **self.facts}
-        return {"record": result["record"], "environment": environment, "elapsed_s": elapsed_s}
-
-    def _facts(self) -> dict[str, Any]:
-        """What is asked once a sweep: the commit and the models."""
-        from workbench.sweep.records.environment import git_state, model_facts
-
-        arms = configurations(self.spec)
-        models = [arm.parameters["model"] for arm in arms if arm.parameters.get("model") is not None]
-        return {"git": git_state(self.spec.notebook_path.parent), "models": model_facts(models)}
-
-    def _frozen_notebook(self) -> Path:
-        """A copy of the notebook as it is now: an edit while the sweep runs must not reach it."""
-        copy = self.folder / "source.ipynb"
-        write_bytes(copy, self.spec.notebook_path.read_bytes())
-        return copy
-
-    def _failures(self) -> dict[str, int]:
-        counted: dict[str, int] = {}
-        for attempt in self.ledger.attempts():
-            if attempt.status == "failed":
-                counted[attempt.cell] = counted.get(attempt.cell, 0) + 1
-        return counted
-
-    def _run_folder(self, cell: str, attempt: int) -> Path:
-        return self.folder / "runs" / f"{cell}-{attempt}"
-
-
-def _is_done(attempt: Attempt | None) -> bool:
-    return attempt is not None and attempt.status == "done"
-
-
-def _audit(cells: list[Cell], ended: Mapping[str, Attempt]) -> Audit:
-    found = [(cell, ended[cell.id]) for cell in cells if cell.id in ended]
-    done = sum(1 for _, attempt in found if attempt.status == "done")
-    failures = [(cell.label, attempt.error or "") for cell, attempt in found if attempt.status == "failed"]
-    return Audit(
-        planned=len(cells), done=done, failed=len(failures), missing=len(cells) - len(found), failures=tuple(failures)
-    )
-
-
-def _runs(cells: list[Cell], ended: Mapping[str, Attempt]) -> list[Run]:
-    return [_as_run(cell, ended[cell.id]) for cell in cells if _is_done(ended.get(cell.id))]
-
-
-def _as_run(cell: Cell, attempt: Attempt) -> Run:
-    payload = attempt.payload
-    if payload is None:
-        raise SweepError(f"The finished run {attempt.cell} left nothing in the ledger.")
-    return Run(
-        cell=cell,
-        order=attempt.sequence,
-        host=attempt.host,
-        started=attempt.started,
-        elapsed_s=payload["elapsed_s"],
-        record=from_dict(payload["record"]),
-        environment=payload["environment"],
-    )

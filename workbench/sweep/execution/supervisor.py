@@ -19,14 +19,21 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import Any, NoReturn, Self
 
 from workbench.errors import CellFailed
+from workbench.hardware.cgroup import oom_kills
 from workbench.interfaces import Job
 from workbench.storage import write_json
+from workbench.storage.redaction import Redaction
+from workbench.sweep.execution import failures
 from workbench.sweep.execution.processes import adopt_orphans, die_with_parent, kill_descendants
+from workbench.sweep.execution.resident import held_over
 
 _PARENT_CHECK_S = 1.0
+_MEMORY_CHECK_S = 0.25
+"""How often the memory of a job with a limit is read: milliseconds of one core, so less than 1 % of it."""
 _LOG_CHARACTERS = 4_000
 
 
@@ -53,35 +60,58 @@ def main() -> None:
 
 
 def _serve(request: Mapping[str, Any], requests: io.FileIO, wake: int) -> dict[str, Any]:
-    """Run one job to its end, its deadline or the driver's death."""
+    """Run one job to its end, to a limit of it or to the driver's death."""
     importlib.import_module(request["module"])  # before the fork: paid once, and outside the job's time
-    parent, started = os.getpid(), time.monotonic()
+    parent, started, kills = os.getpid(), time.monotonic(), oom_kills() or 0
     pid = os.fork()
     if pid == 0:
         _work(request, parent)
-    exit_code, timed_out = _wait(pid, request["timeout_s"], requests, wake)
+    end = _wait(pid, _Limits.of(request), requests, wake)
     elapsed = time.monotonic() - started
     kill_descendants()
-    return {"exit_code": exit_code, "timed_out": timed_out, "elapsed_s": elapsed}
+    return {**end, "elapsed_s": elapsed, "oom_kills": (oom_kills() or 0) - kills}
 
 
-def _wait(pid: int, timeout_s: float | None, requests: io.FileIO, wake: int) -> tuple[int | None, bool]:
-    """Exit code (negative: signal; ``None``: still running) and whether the deadline passed."""
-    deadline = time.monotonic() + timeout_s if timeout_s else float("inf")
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    deadline: float
+    memory_bytes: int | None
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> Self:
+        timeout_s = request["timeout_s"]
+        deadline = time.monotonic() + timeout_s if timeout_s is not None else float("inf")
+        return cls(deadline, request["memory_bytes"])
+
+    @property
+    def patience_s(self) -> float:
+        """How long to sleep before somebody has to look again."""
+        look = _PARENT_CHECK_S if self.memory_bytes is None else _MEMORY_CHECK_S
+        return max(0.0, min(look, self.deadline - time.monotonic()))
+
+    def broken(self) -> dict[str, Any]:
+        """Which limit is broken, with what; empty: none."""
+        if time.monotonic() >= self.deadline:
+            return {"ended": "timeout"}
+        held = held_over(self.memory_bytes) if self.memory_bytes is not None else None
+        return {} if held is None else {"ended": "out_of_memory", "held_bytes": held}
+
+
+def _wait(pid: int, limits: _Limits, requests: io.FileIO, wake: int) -> dict[str, Any]:
+    """``exit_code`` (negative: signal; ``None``: it runs still), and which limit it broke if it did."""
     driver = os.getppid()
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status), False
-        patience = min(_PARENT_CHECK_S, deadline - time.monotonic())
-        if patience <= 0:
-            return None, True
-        ready = select.select([requests.fileno(), wake], [], [], patience)[0]
+            return {"exit_code": os.waitstatus_to_exitcode(status)}
+        if broken := limits.broken():
+            return {"exit_code": None, **broken}
+        ready = select.select([requests.fileno(), wake], [], [], limits.patience_s)[0]
         if wake in ready:
             os.read(wake, 4096)
         # the driver sends nothing while it waits for a reply: a readable line is a closed one
         if requests.fileno() in ready or os.getppid() != driver:
-            return None, False
+            return {"exit_code": None}
 
 
 def _wake_on_child() -> int:
@@ -121,12 +151,15 @@ def _outcome(request: Mapping[str, Any]) -> dict[str, Any]:
         function: Any = importlib.import_module(request["module"])
         for part in request["function"].split("."):
             function = getattr(function, part)
-        return {"result": dict(function(Job(id=request["id"], payload=request["payload"])))}
+        limits = {name: request[name] for name in ("timeout_s", "memory_bytes")}
+        return {"result": dict(function(Job(id=request["id"], payload=request["payload"], **limits)))}
     except CellFailed as error:
-        return {"error": error.reason + (f"\n{error.log[-_LOG_CHARACTERS:]}" if error.log else "")}
+        log = f"\n{error.log[-_LOG_CHARACTERS:]}" if error.log else ""
+        return {"error": error.reason + log, "reason": error.kind}
     except BaseException as error:
         traceback.print_exc()
-        return {"error": "".join(traceback.format_exception_only(error)).strip()}
+        said = Redaction().text("".join(traceback.format_exception_only(error)).strip())
+        return {"error": said, "reason": failures.of_error(type(error).__name__, str(error))}
 
 
 if __name__ == "__main__":

@@ -9,66 +9,75 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workbench.sweep.design.planning import Configuration, configurations, situations
-from workbench.sweep.findings.comparing import against_reference, band_of, floor, main_effects
-from workbench.sweep.findings.recommend import recommend
+from workbench.sweep.design.planning import Configuration, configurations
+from workbench.sweep.findings.finding import find
+from workbench.sweep.findings.ground import fresh_ground
+from workbench.sweep.findings.importance import importances
+from workbench.sweep.findings.recommend import Beside, recommend
 from workbench.sweep.findings.targets import evaluate
 from workbench.sweep.records.table import Run, Table
-from workbench.sweep.results import Analysis, Audit, MainEffect, Objective
+from workbench.sweep.results import Analysis, Audit, Boundary
 from workbench.sweep.specification.spec import SweepSpec
 
 
 def analyse(
-    spec: SweepSpec, runs: Sequence[Run], audit: Audit, *, defaults: Mapping[str, Any] | None = None
+    spec: SweepSpec,
+    runs: Sequence[Run],
+    audit: Audit,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    boundaries: Sequence[Boundary] = (),
+    confirmations: Sequence[Run] = (),
+    arms: Sequence[Configuration] | None = None,
 ) -> Analysis:
     """Everything a report needs.
 
     Args:
         spec: what was asked for.
-        runs: finished runs of planned cells, each cell at most once.
+        runs: finished runs of planned cells, each cell at most once, confirmations not among them.
         audit: how many cells ended how.
         defaults: the notebook's own parameter values, for targets that name them.
+        boundaries: configurations that did not fit into memory.
+        confirmations: finished runs of fresh blocks, made after the choice.
+        arms: the configurations; ``None``: those of the specification's grid.
     """
-    arms, table, measures = configurations(spec), Table(runs), spec.measures
-    floors = {m.metric: found for m in measures if (found := floor(table, arms, m.metric)) is not None}
-    bands = {m.metric: band_of(floors.get(m.metric)) for m in measures}
-    groups = situations(spec, arms)
-    comparisons = [c for m in measures for c in against_reference(table, [g for _, g in groups], m, bands[m.metric])]
-    effects = [e for m in measures for e in main_effects(spec, arms, table, m, bands[m.metric])]
+    from workbench.sweep.records.samples import samples
+
+    arms = configurations(spec) if arms is None else arms
+    findings = find(spec, runs, arms)
+    fresh = fresh_ground(findings.ground, confirmations) if confirmations else None
+    everything = sorted([*runs, *confirmations], key=lambda run: run.order)
     return Analysis(
         name=spec.name,
         title=spec.title or spec.name,
         description=spec.description,
-        objectives=measures,
+        objectives=spec.measures,
         parameters=spec.levels,
         baseline=next((arm.label for arm in arms if arm.arm == "baseline"), None),
-        frame=table.frame(list(spec.levels), [o.metric for o in spec.objectives]),
-        floors=floors,
-        comparisons=comparisons,
-        main_effects=effects,
+        frame=Table(everything).frame(list(spec.columns), [o.metric for o in spec.objectives]),
+        floors=findings.ground.floors,
+        comparisons=findings.comparisons,
+        main_effects=findings.effects,
         recommendations=[
-            recommend(m, group, table, comparisons, _of(spec, effects, group, table, m, bands), measures, situation)
-            for m in measures
-            if m.role == "objective"
-            for situation, group in groups
+            recommend(found, Beside(situation=situation, fresh=fresh, confirm=spec.confirm, boundaries=boundaries))
+            for situation, found in findings.choices
         ],
-        targets=[evaluate(spec, target, table, defaults or {}) for target in spec.targets],
+        targets=[evaluate(spec, target, findings.ground.table, defaults or {}) for target in spec.targets],
         audit=audit,
-        environment=_environment(runs),
-        definitions=_definitions(runs),
+        environment=_environment(everything),
+        definitions=_definitions(everything),
+        stages=_stages(runs),
+        load=spec.load,
+        boundaries=boundaries,
+        importances=importances(spec, arms, findings.ground.table),
+        samples=samples(everything),
     )
 
 
-def _of(
-    spec: SweepSpec,
-    effects: Sequence[MainEffect],
-    group: Sequence[Configuration],
-    table: Table,
-    measure: Objective,
-    bands: Mapping[str, float],
-) -> Sequence[MainEffect]:
-    """The main effects within one situation; over all of them they are averaged."""
-    return main_effects(spec, group, table, measure, bands[measure.metric]) if spec.within else effects
+def _stages(runs: Sequence[Run]) -> tuple[str, ...]:
+    """The parts of the whole that the latest run names; only those that some run has measured."""
+    named = next((run.record.info["stages"] for run in reversed(runs) if run.record.info.get("stages")), ())
+    return tuple(str(stage) for stage in named if any(run.record.metrics.get(stage) is not None for run in runs))
 
 
 def _environment(runs: Sequence[Run]) -> dict[str, Any]:

@@ -59,8 +59,8 @@ def effect_of_logs(values: Sequence[float] | FloatArray, level: float = 1 - ALPH
     if n == 0:
         return Effect(ratio=math.nan, low=None, high=None, level=None, p=None, n=0)
     walsh = walsh_averages(logs)
-    ratio = math.exp(float(np.median(walsh)))
-    if n < BLOCKS_FOR_INTERVAL:
+    ratio = math.exp(_middle(walsh))
+    if smallest_p(n) > 1 - level:
         return Effect(ratio=ratio, low=None, high=None, level=None, p=None, n=n)
     rank, attained = _interval_rank(n, level)
     low, high = float(walsh[rank - 1]), float(walsh[len(walsh) - rank])
@@ -69,9 +69,20 @@ def effect_of_logs(values: Sequence[float] | FloatArray, level: float = 1 - ALPH
 
 def walsh_averages(values: FloatArray) -> FloatArray:
     """All (x_i + x_j) / 2 with i <= j, sorted: (n(n+1)/2,). Their median is the Hodges-Lehmann estimate."""
-    first, second = np.triu_indices(len(values))
+    first, second = _upper_triangle(len(values))
     averages: FloatArray = np.sort((values[first] + values[second]) / 2)
     return averages
+
+
+def _middle(ordered: FloatArray) -> float:
+    """Median of sorted values."""
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
+@functools.lru_cache(maxsize=64)
+def _upper_triangle(size: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    first, second = np.triu_indices(size)
+    return first, second
 
 
 def signed_rank_p(values: Sequence[float] | FloatArray) -> float:
@@ -89,6 +100,11 @@ def signed_rank_p(values: Sequence[float] | FloatArray) -> float:
     statistic = int(doubled[signed > 0].sum())
     lower = min(statistic, int(doubled.sum()) - statistic)
     return min(1.0, 2.0 * float(_distribution(tuple(sorted(map(int, doubled))))[: lower + 1].sum()))
+
+
+def smallest_p(n: int) -> float:
+    """The two-sided p of n differences that all point the same way: nothing is ever surer than that."""
+    return 2.0 ** (1 - n)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -109,23 +125,36 @@ def floor_of(metric: str, effect: Effect) -> Floor:
     return Floor(metric=metric, effect=effect, width=math.expm1(max(abs(math.log(bound)) for bound in bounds)))
 
 
-def blocks_needed(family: int) -> int:
-    """Blocks below which no comparison of a family of this size can reach p_holm <= 0.05 (smallest p is 2/2^n)."""
-    return max(BLOCKS_TO_DECIDE, math.ceil(math.log2(2 * max(family, 1) / ALPHA)))
+def blocks_needed(family: int, share: float = 1.0, least: int = BLOCKS_TO_DECIDE) -> int:
+    """Blocks below which no comparison of a family of this size can reach p_holm <= 0.05 (smallest p is 2/2^n).
+
+    Args:
+        family: how many comparisons there are.
+        share: of alpha, that this look at the data may spend (:mod:`workbench.sweep.findings.looks`).
+        least: never fewer.
+    """
+    return max(least, math.ceil(math.log2(2 * max(family, 1) / (ALPHA * share))))
 
 
 def judge(
-    effect: Effect, p_holm: float | None, band: float, direction: Direction, family: int = 1
+    effect: Effect,
+    p_holm: float | None,
+    band: float,
+    direction: Direction,
+    family: int = 1,
+    *,
+    share: float = 1.0,
+    least: int = BLOCKS_TO_DECIDE,
 ) -> tuple[Verdict, str]:
-    """Verdict and reason.
+    """Verdict and reason; ``share`` and ``least`` as in :func:`blocks_needed`.
 
     The zone [1/(1+band), 1+band] is "no difference that matters here". Better or worse: the whole interval lies
     beyond it *and* p_holm <= 0.05, a minimal-effect test (Murphy & Myors 1999): excluding 1 alone would reward
     differences that equal runs on this machine show too. Equivalent: the whole interval lies within it (an
     equivalence test by interval, Schuirmann 1987, at twice its usual strictness). Everything else: inconclusive.
     """
-    needed = blocks_needed(family)
-    if effect.low is None or effect.high is None or effect.n < BLOCKS_TO_DECIDE:
+    needed = blocks_needed(family, share, least)
+    if effect.low is None or effect.high is None or effect.n < least:
         return "inconclusive", f"only {effect.n} complete blocks; {needed} are needed to decide"
     top = 1 + band
     if 1 / top <= effect.low and effect.high <= top:
@@ -155,10 +184,27 @@ def bootstrap_ratio_of_medians(
         Estimate, lower bound, upper bound.
     """
     above, below = np.asarray(values, dtype=float), np.asarray(references, dtype=float)
-    rows = np.random.default_rng(seed).integers(0, len(above), size=(draws, len(above)))
-    ratios = np.median(above[rows], axis=1) / np.median(below[rows], axis=1)
+    times = _times_drawn(len(above), draws, seed)
+    ratios = _medians_drawn(above, times) / _medians_drawn(below, times)
     low, high = np.quantile(ratios, [ALPHA / 2, 1 - ALPHA / 2])
     return float(np.median(above) / np.median(below)), float(low), float(high)
+
+
+@functools.lru_cache(maxsize=8)
+def _times_drawn(n: int, draws: int, seed: int) -> npt.NDArray[np.int32]:
+    """How often each of n is in each resample: (n, draws)."""
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    times: npt.NDArray[np.int32] = drawn.T.astype(np.int32)
+    return times
+
+
+def _medians_drawn(values: FloatArray, times: npt.NDArray[np.int32]) -> FloatArray:
+    """Median of each resample: (draws,). Sorted once, a resample's median is where its running count passes half."""
+    order = np.argsort(values)
+    ordered, so_far = values[order], np.cumsum(times[order], axis=0)
+    lower, upper = ((so_far <= rank).sum(axis=0) for rank in ((len(values) - 1) // 2, len(values) // 2))
+    medians: FloatArray = (ordered[lower] + ordered[upper]) / 2
+    return medians
 
 
 def outliers(values: Sequence[float | None]) -> list[bool]:

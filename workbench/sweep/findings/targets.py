@@ -22,7 +22,7 @@ def select(spec: SweepSpec, wanted: Mapping[str, Any], defaults: Mapping[str, An
         SweepError: none has, or several have.
     """
     arms = [arm for arm in configurations(spec) if arm.arm != "twin"]
-    found = [arm for arm in arms if _includes({**defaults, **arm.parameters}, wanted)]
+    found = [arm for arm in arms if _includes({**defaults, **arm.varied, **arm.parameters}, wanted)]
     if len(found) == 1:
         return found[0]
     asked = label_of(wanted)

@@ -42,20 +42,29 @@ _BUILD_TIMEOUT_S = 60.0
 _GIT_TIMEOUT_S = 10.0
 
 
-def capture(*, build_cache: Path | None = None) -> dict[str, Any]:
-    """This machine now, as JSON values.
+def capture(*, build_cache: Path | None = None, energy: hardware.EnergyMeter | None = None) -> dict[str, Any]:
+    """This machine now, as JSON values; what it was like during a run is in the series of its monitor.
 
     Args:
         build_cache: folder in which the answer about llama.cpp's build is kept: it takes a process to ask.
+        energy: made when the run began: what the run took goes along.
     """
+    # first of all: clocks fall as soon as the work is over, and what is asked below takes time
+    readings = {
+        "gpu_readings": [_plain(hardware.read_gpu(gpu.index)) for gpu in hardware.gpus()],
+        "load_1min": _load(),
+        "cpu_mhz": hardware.frequency_mhz(),
+        "cpu_temperature_c": hardware.cpu_temperature_c(),
+        "energy": None if energy is None else _plain(energy.read()),
+    }
     machine = hardware.snapshot()
     return {
         **machine,
         "usable_cores": _usable_cores(),
-        "load_1min": _load(),
+        **readings,
+        "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "packages": {name: _version(name) for name in PACKAGES},
         "llama_cpp": llama_build(build_cache),
-        "gpu_readings": [dataclasses.asdict(hardware.read_gpu(gpu["index"])) for gpu in machine["gpus"]],
     }
 
 
@@ -73,7 +82,12 @@ def model_facts(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
     found = {name: resolve(name) for name in wanted}
     return {
-        name: {"path": str(model.path), "size_bytes": model.size_bytes, "sha256": verify(model)}
+        name: {
+            "path": str(model.path),
+            "size_bytes": model.size_bytes,
+            "quantisation": model.quantisation,
+            "sha256": verify(model),
+        }
         for name, model in found.items()
     }
 
@@ -140,6 +154,11 @@ def _git(folder: Path, *arguments: str) -> str | None:
 def _usable_cores() -> int | None:
     """Cores this process may use: containers and ``taskset`` hide some."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _plain(reading: Any) -> dict[str, Any]:
+    """A reading as JSON has it: lists for tuples."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(reading).items()}
 
 
 def _load() -> float | None:

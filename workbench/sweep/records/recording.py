@@ -16,6 +16,7 @@ from typing import Any
 from workbench.errors import UsageError
 from workbench.interfaces import Record
 from workbench.storage import read_json, write_json
+from workbench.storage.redaction import Redaction
 
 RECORD_VARIABLE = "WORKBENCH_RECORD"
 """Environment variable with the path of the record of the run in progress."""
@@ -47,7 +48,7 @@ def record(
     """
     new = Record(
         metrics={name: _number(name, value) for name, value in {**(metrics or {}), **more_metrics}.items()},
-        info={str(name): _plain(value) for name, value in (info or {}).items()},
+        info=Redaction().within(_plain(info or {})),
         series={name: _samples(name, values) for name, values in (series or {}).items()},
     )
     target = os.environ.get(RECORD_VARIABLE)

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 from workbench.interfaces import Record
 from workbench.sweep.design.planning import Cell
 from workbench.sweep.findings.statistics import outliers
+from workbench.sweep.records.machine import MACHINE_COLUMNS, machine_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BlockKey = tuple[str, int]
-"""Host and block: across machines the host is a block, so runs on different hosts are never paired."""
+BlockKey = tuple[str, str, int]
+"""Host, phase and block: across machines the host is a block, so runs on different hosts are never paired."""
 
-RUN_COLUMNS = ("cell", "label", "block", "order", "arm", "host", "started_at", "elapsed_s", "outlier")
+RUN_COLUMNS = (
+    *("cell", "label", "block", "order", "arm", "host", "started_at", "elapsed_s", "outlier"),
+    *("phase", *MACHINE_COLUMNS),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,7 @@ class Run:
         elapsed_s: wall time, kernel start-up included.
         record: what it recorded.
         environment: the machine as it was.
+        folder: where its files are, relative to the results' folder; ``None``: not known.
     """
 
     cell: Cell
@@ -42,6 +47,7 @@ class Run:
     elapsed_s: float
     record: Record
     environment: Mapping[str, Any]
+    folder: str | None = None
 
 
 class Table:
@@ -58,7 +64,7 @@ class Table:
             for metric, value in run.record.metrics.items():
                 if value is not None and math.isfinite(value):
                     column = self._columns.setdefault((run.cell.configuration.label, metric), {})
-                    column[run.host, run.cell.block] = float(value)
+                    column[run.host, run.cell.phase, run.cell.block] = float(value)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -81,16 +87,10 @@ class Table:
             parameters: names that get a column.
             flagged: metrics that are searched for outliers.
         """
-        import pandas as pd
-
         odd = self._outlying(flagged)
-        rows = [{**_row(run, parameters), "outlier": run.cell.id in odd} for run in self.runs]
-        columns = [*RUN_COLUMNS, *parameters]
-        metrics = [metric for metric in self.metrics if metric not in columns]
-        values = [{metric: run.record.metrics.get(metric) for metric in metrics} for run in self.runs]
-        return pd.concat(
-            [pd.DataFrame(rows, columns=columns), pd.DataFrame(values, columns=metrics, dtype="float64")], axis=1
-        )
+        facts = [{**_row(run), "outlier": run.cell.id in odd} for run in self.runs]
+        given = [{name: run.cell.configuration.value(name) for name in parameters} for run in self.runs]
+        return as_frame(facts, RUN_COLUMNS, given, parameters, [run.record.metrics for run in self.runs])
 
     def _outlying(self, metrics: Sequence[str]) -> set[str]:
         """Ids of cells that lie far from their own configuration's median on one of ``metrics``."""
@@ -106,7 +106,39 @@ class Table:
         }
 
 
-def _row(run: Run, parameters: Sequence[str]) -> dict[str, Any]:
+def as_frame(
+    facts: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    given: Sequence[Mapping[str, Any]],
+    parameters: Sequence[str],
+    metrics: Sequence[Mapping[str, float | None]],
+) -> pd.DataFrame:
+    """Facts, parameters and metrics of runs side by side. Of two columns of one name the first in this order stays.
+
+    Args:
+        facts: one a run.
+        columns: names of the facts.
+        given: parameter → value, one a run.
+        parameters: those that get a column.
+        metrics: metric → value, one a run; they are numbers or gaps.
+    """
+    import pandas as pd
+
+    taken = {*columns, *parameters}
+    names = [name for name in dict.fromkeys(name for run in metrics for name in run) if name not in taken]
+    values = [{name: run.get(name) for name in names} for run in metrics]
+    machine = {name: "float64" for name in MACHINE_COLUMNS if name in columns}
+    return pd.concat(
+        [
+            pd.DataFrame(facts, columns=list(columns)).astype(machine),
+            pd.DataFrame(given, columns=[name for name in parameters if name not in columns]),
+            pd.DataFrame(values, columns=names, dtype="float64"),
+        ],
+        axis=1,
+    )
+
+
+def _row(run: Run) -> dict[str, Any]:
     cell = run.cell
     return {
         "cell": cell.id,
@@ -117,5 +149,6 @@ def _row(run: Run, parameters: Sequence[str]) -> dict[str, Any]:
         "host": run.host,
         "started_at": datetime.fromtimestamp(run.started, UTC).isoformat(timespec="milliseconds"),
         "elapsed_s": run.elapsed_s,
-        **{name: cell.configuration.parameters.get(name) for name in parameters},
+        "phase": cell.phase,
+        **machine_columns(run.environment, run.record.series),
     }

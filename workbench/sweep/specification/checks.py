@@ -12,10 +12,12 @@ from typing import Any
 
 from workbench.errors import InvalidSettings, ModelError, SweepError, UnknownName
 from workbench.settings import EngineSettings
-from workbench.sweep.design.planning import Arm, configurations
+from workbench.sweep.design.configurations import Arm, canonical, configurations
 from workbench.sweep.specification.conditions import names as condition_names
+from workbench.sweep.specification.consistency import check_consistency, groups
+from workbench.sweep.specification.parts import ClaimSpec, TargetSpec
 from workbench.sweep.specification.source import KeyPath
-from workbench.sweep.specification.spec import SweepSpec
+from workbench.sweep.specification.spec import WORKLOAD, SweepSpec
 
 
 def check(spec: SweepSpec) -> None:
@@ -26,12 +28,8 @@ def check(spec: SweepSpec) -> None:
     """
     _check_levels(spec)
     defaults = _notebook(spec)
-    for path, values in _sections(spec):
-        for name in values:
-            if name not in defaults:
-                problem = str(UnknownName(f"parameter of {spec.notebook_path.name}", name, defaults))
-                raise spec.error(problem, (*path, name))
-    _check_overlap(spec)
+    _check_parameters(spec, defaults)
+    check_consistency(spec)
     _check_conditions(spec)
     _check_measures(spec)
     for path, name, value in _values(spec):
@@ -40,8 +38,17 @@ def check(spec: SweepSpec) -> None:
     _check_targets(spec, defaults)
 
 
+def _check_parameters(spec: SweepSpec, defaults: Mapping[str, Any]) -> None:
+    for path, values in _sections(spec):
+        named = {WORKLOAD} if spec.workloads and path[0] in ("targets", "claims") else set()
+        for name in values:
+            if name not in defaults and name not in named:
+                problem = str(UnknownName(f"parameter of {spec.notebook_path.name}", name, {*defaults, *named}))
+                raise spec.error(problem, (*path, name))
+
+
 def _check_levels(spec: SweepSpec) -> None:
-    for path, group in _groups(spec):
+    for path, group in groups(spec):
         for name, levels in group.items():
             if not levels:
                 raise spec.error("this list of levels is empty. Give at least one.", (*path, name))
@@ -56,7 +63,7 @@ def _check_levels(spec: SweepSpec) -> None:
 
 def _check_conditions(spec: SweepSpec) -> None:
     """Each condition can be read and speaks of parameters whose values the specification gives."""
-    known = {*spec.levels, *spec.fixed}
+    known = {*spec.columns, *spec.fixed}
     conditions: list[tuple[KeyPath, str]] = [(("when", name), text) for name, text in spec.when.items()]
     conditions += [(("where", index), text) for index, text in enumerate(spec.where)]
     for path, text in conditions:
@@ -69,19 +76,12 @@ def _check_conditions(spec: SweepSpec) -> None:
     for index, name in enumerate(spec.within):
         if name not in spec.levels:
             raise spec.error(str(UnknownName("varied parameter", name, spec.levels)), ("within", index))
-    if spec.within and spec.baseline is not None:
+    if set(spec.within) - {WORKLOAD} and spec.baseline is not None:
         problem = "a baseline belongs to no situation. Make it the first of the grid, or leave `within` out."
         raise spec.error(problem, ("baseline",))
     for name in spec.when:
         if name not in spec.levels:
             raise spec.error(str(UnknownName("varied parameter", name, spec.levels)), ("when", name))
-
-
-def _groups(spec: SweepSpec) -> Iterator[tuple[KeyPath, Mapping[str, list[Any]]]]:
-    """Sections that map names to lists of levels."""
-    yield ("parameters",), spec.parameters
-    for index, group in enumerate(spec.linked):
-        yield ("linked", index), group
 
 
 def _check_plain(spec: SweepSpec, path: KeyPath, value: Any) -> None:
@@ -106,35 +106,36 @@ def _notebook(spec: SweepSpec) -> dict[str, Any]:
 
 
 def _sections(spec: SweepSpec) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    yield from _groups(spec)
+    yield from groups(spec)
     for index, one in enumerate(spec.configurations):
         yield ("configurations", index), one
+    for name, workload in spec.workloads.items():
+        yield ("workloads", name), workload
+    if spec.search is not None:
+        yield ("search", "ranges"), spec.search.ranges
     yield ("fixed",), spec.fixed
     yield ("baseline",), spec.baseline or {}
-    for index, target in enumerate(spec.targets):
-        yield ("targets", index, "of"), target.of
-        yield ("targets", index, "against"), target.against or {}
+    for path, asked in _asked(spec):
+        yield (*path, "of"), asked.of
+        yield (*path, "against"), asked.against or {}
+
+
+def _asked(spec: SweepSpec) -> Iterator[tuple[KeyPath, TargetSpec | ClaimSpec]]:
+    """What names arms."""
+    yield from ((("targets", index), target) for index, target in enumerate(spec.targets))
+    yield from ((("claims", index), claim) for index, claim in enumerate(spec.claims))
 
 
 def _values(spec: SweepSpec) -> Iterator[tuple[KeyPath, str, Any]]:
     """Every single value with its key path and parameter name."""
     for path, values in _sections(spec):
         for name, value in values.items():
+            if path[0] == "search":  # no value, a range of them
+                continue
             if path[0] in ("parameters", "linked"):
                 yield from (((*path, name, index), name, level) for index, level in enumerate(value))
             else:
                 yield (*path, name), name, value
-
-
-def _check_overlap(spec: SweepSpec) -> None:
-    seen: dict[str, KeyPath] = {}
-    for path, group in _groups(spec):
-        for name in group:
-            if name in spec.fixed:
-                raise spec.error(f"this parameter is in `{path[0]}` and in `fixed`. Keep one.", ("fixed", name))
-            if name in seen:
-                raise spec.error(f"this parameter is in `{seen[name][0]}` already. Keep one.", (*path, name))
-            seen[name] = path
 
 
 def _check_measures(spec: SweepSpec) -> None:
@@ -180,8 +181,12 @@ def _known_model(name: str) -> None:
 
 def _check_engine_settings(spec: SweepSpec) -> None:
     """Each configuration as a whole: some settings exclude each other."""
+    names, good = frozenset(EngineSettings.names()), set()
     for one in configurations(spec):
-        settings = {name: value for name, value in one.parameters.items() if name in EngineSettings.names()}
+        settings = {name: value for name, value in one.parameters.items() if name in names}
+        if (key := canonical(settings)) in good:  # what differs is none of the engine's business
+            continue
+        good.add(key)
         try:
             EngineSettings.from_mapping(settings)
         except (UnknownName, InvalidSettings) as error:
@@ -207,21 +212,22 @@ def _stands_alone(name: str, value: Any) -> bool:
 def _where(spec: SweepSpec, name: str, value: Any, arm: Arm) -> KeyPath:
     if arm == "baseline" and name in (spec.baseline or {}):
         return ("baseline", name)
-    for path, group in _groups(spec):
+    for path, group in groups(spec):
         if name in group and value in group[name]:
             return (*path, name, group[name].index(value))
-    for index, one in enumerate(spec.configurations):
-        if one.get(name) == value and name in one:
-            return ("configurations", index, name)
+    for section, members in (("configurations", enumerate(spec.configurations)), ("workloads", spec.workloads.items())):
+        for at, one in members:
+            if one.get(name) == value and name in one:
+                return (section, at, name)
     return ("fixed", name)
 
 
 def _check_targets(spec: SweepSpec, defaults: Mapping[str, Any]) -> None:
     from workbench.sweep.findings.targets import select
 
-    for index, target in enumerate(spec.targets):
-        for side, wanted in (("of", target.of), ("against", target.against)):
+    for path, asked in _asked(spec):
+        for side, wanted in (("of", asked.of), ("against", asked.against)):
             try:
                 _ = None if wanted is None else select(spec, wanted, defaults)
             except SweepError as error:
-                raise spec.error(str(error), ("targets", index, side)) from error
+                raise spec.error(str(error), (*path, side)) from error

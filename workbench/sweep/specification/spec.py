@@ -5,13 +5,13 @@ Whether the names in it exist is the business of :mod:`workbench.sweep.specifica
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from workbench.errors import SpecError, UnknownName
+from workbench.errors import SpecError
 from workbench.sweep.results import Objective
 from workbench.sweep.specification import source as yaml_source
 from workbench.sweep.specification.parts import (
@@ -24,9 +24,14 @@ from workbench.sweep.specification.parts import (
     TargetSpec,
     Values,
 )
+from workbench.sweep.specification.problems import explain
 from workbench.sweep.specification.source import KeyPath, Source
 
+T = TypeVar("T")
+
 MINIMUM_BLOCKS = 1
+WORKLOAD = "workload"
+"""The parameter that ``workloads`` vary: its levels are their names."""
 
 
 class SweepSpec(Strict):
@@ -47,7 +52,7 @@ class SweepSpec(Strict):
         within: parameters that are situations, not choices (a workload): each configuration is compared with the first
             one of its own situation, and there is a recommendation for each.
         workloads: name → parameters of a use (prompts, history, requests at once): every configuration is measured
-            under each, and compared within it.
+            under each, and compared within it; the notebook is told the name if it has a parameter ``workload``.
         slow: parameters that are expensive to change (a model to load): a block's cells with equal ones run one after
             the other, in one process that keeps the model (split plot).
         load: the parameter that says how many requests are at work at once; figures plot latency over it.
@@ -68,7 +73,7 @@ class SweepSpec(Strict):
         objectives: metrics that decide.
         quality: metrics that must not get worse.
         targets: measures of a benchmark.
-        claim: what was said about a technique, for ``workbench claims``.
+        claims: what was said about a technique, for ``workbench claims``.
         results: folder for the results, relative to the file; default ``results/<name>``.
     """
 
@@ -102,17 +107,38 @@ class SweepSpec(Strict):
     objectives: tuple[ObjectiveSpec, ...] = ()
     quality: tuple[QualitySpec, ...] = ()
     targets: tuple[TargetSpec, ...] = ()
-    claim: ClaimSpec | None = None
+    claims: tuple[ClaimSpec, ...] = ()
     results: str | None = None
 
     _source: Source = PrivateAttr(default_factory=lambda: Source({}, None, {}))
+    _remembered: dict[Any, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator(
-        "objectives", "quality", "targets", "linked", "configurations", "where", "within", "slow", mode="before"
+        "objectives",
+        "quality",
+        "targets",
+        "claims",
+        "linked",
+        "configurations",
+        "where",
+        "within",
+        "slow",
+        mode="before",
     )
     @classmethod
     def _as_tuple(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _workloads_are_situations(cls, value: object) -> object:
+        """A workload is no choice, so that everything compares within it without being told."""
+        if not isinstance(value, dict) or not value.get("workloads"):
+            return value
+        within = value.get("within", [])
+        if not isinstance(within, list | tuple) or WORKLOAD in within:
+            return value
+        return {**value, "within": [*within, WORKLOAD]}
 
     @classmethod
     def from_file(cls, path: Path | str) -> SweepSpec:
@@ -133,23 +159,24 @@ class SweepSpec(Strict):
         try:
             spec = cls.model_validate(source.value)
         except ValidationError as error:
-            raise _explain(error, source) from error
+            raise explain(error, source, cls) from error
         spec._source = source
         return spec
 
     @property
     def levels(self) -> dict[str, tuple[Any, ...]]:
-        """Every parameter that is varied, and its levels in the order of the file; 1, 1.0 and true are three."""
-        found: dict[str, dict[str, Any]] = {}
-        groups = [
-            self.parameters,
-            *self.linked,
-            *({name: [value] for name, value in c.items()} for c in self.configurations),
-        ]
-        for group in groups:
-            for name, levels in group.items():
-                found.setdefault(name, {}).update((repr(level), level) for level in levels)
-        return {name: tuple(levels.values()) for name, levels in found.items()}
+        """Every parameter that is varied, and its levels in the order of the file; 1, 1.0 and true are three.
+
+        A range that is searched has none of its own.
+        """
+        named = {WORKLOAD: list(self.workloads)} if self.workloads else {}
+        ranged: dict[str, list[Any]] = {name: [] for name in self.search.ranges} if self.search else {}
+        return _distinct([self.parameters, *self.linked, *map(_single, self.configurations), ranged, named])
+
+    @property
+    def columns(self) -> dict[str, tuple[Any, ...]]:
+        """What tells runs apart: the levels, and what comes with a workload."""
+        return {**self.levels, **_distinct(map(_single, self.workloads.values()))}
 
     @property
     def folder(self) -> Path:
@@ -177,46 +204,32 @@ class SweepSpec(Strict):
         ]
         return (*objectives, *quality)
 
+    def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` returned the first time: a specification never changes, and some of it is dear to work out."""
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        found: T = self._remembered[key]
+        return found
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON Schema (draft 2020-12) of a specification, with what each key means, for editors that complete YAML."""
+        from workbench.sweep.specification.schema import schema_of
+
+        return schema_of(cls)
+
     def error(self, problem: str, path: KeyPath = ()) -> SpecError:
         """A :class:`SpecError` that points at a key of this specification."""
         return self._source.error(problem, path)
 
 
-_MEANS = {
-    "list_type": "a list is wanted here: write [{value}] for a single value.",
-    "tuple_type": "a list is wanted here.",
-    "dict_type": "a mapping of names to values is wanted here.",
-    "model_type": "a mapping of names to values is wanted here.",
-    "string_type": "text is wanted here: put {value} in quotes.",
-    "int_type": "a whole number is wanted here, not {value}.",
-    "float_type": "a number is wanted here, not {value}.",
-    "bool_type": "true or false is wanted here, not {value}.",
-    "missing": "this key is missing.",
-    "string_pattern_mismatch": "{value} cannot be a name: use letters, digits, '-', '_' and '.', at most 64.",
-}
+def _single(values: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {name: [value] for name, value in values.items()}
 
 
-def _explain(error: ValidationError, source: Source) -> SpecError:
-    """The first problem of a validation, in terms of the file. Misspelt keys first: they explain the missing ones."""
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    problem = problems[0]
-    path = tuple(problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return source.error(str(UnknownName("key", str(path[-1]), _known_keys(path[:-1]))), path)
-    value = problem.get("input")
-    shown = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
-    text = _MEANS.get(problem["type"])
-    return source.error(text.format(value=shown) if text else f"{problem['msg']} (it is {shown}).", path)
-
-
-def _known_keys(path: KeyPath) -> Mapping[str, Any]:
-    """The keys of the model that stands at ``path``."""
-    models: dict[str | int, type[BaseModel]] = {
-        "objectives": ObjectiveSpec,
-        "quality": QualitySpec,
-        "targets": TargetSpec,
-        "budget": BudgetSpec,
-        "claim": ClaimSpec,
-        "search": SearchSpec,
-    }
-    return (models[path[0]] if path else SweepSpec).model_fields
+def _distinct(groups: Iterable[Mapping[str, Sequence[Any]]]) -> dict[str, tuple[Any, ...]]:
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        for name, levels in group.items():
+            found.setdefault(name, {}).update((repr(level), level) for level in levels)
+    return {name: tuple(levels.values()) for name, levels in found.items()}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -155,8 +156,11 @@ class EngineApiContract:
     # -- what is reported ---------------------------------------------------------------------------------------------
 
     def test_timings_add_up(self, engine: Engine) -> None:
+        before_s = time.perf_counter()
         completion = engine.complete(self.prompt, **self.greedy)
-        timings = completion.timings
+        timings, after_s = completion.timings, time.perf_counter()
+        if timings.started_s is not None:
+            assert before_s <= timings.started_s <= after_s, "started_s is when the request was made, here."
         assert timings.output_tokens == self.length(completion), "output_tokens counts the generated tokens."
         assert len(timings.itl_ms) == timings.output_tokens - 1, "itl_ms has a gap between each two tokens."
         assert sum(timings.itl_ms) == pytest.approx(timings.decode_ms, abs=1e-3), "Gaps add up to decode_ms."

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from workbench.interfaces import Executor, Job, Outcome
-from workbench.testing.jobs import die, echo, fail_if_odd, leave_mark
+from workbench.testing.jobs import die, echo, fail_if_odd, fill_memory, leave_mark, linger
 
 
 class ExecutorContract:
@@ -18,9 +18,13 @@ class ExecutorContract:
 
     Attributes:
         isolates: jobs run in processes of their own, so that one that dies is an outcome too.
+        limits_time: a job's ``timeout_s`` is kept.
+        limits_memory: a job's ``memory_bytes`` is kept.
     """
 
     isolates = True
+    limits_time = True
+    limits_memory = True
 
     def make(self) -> Executor:
         """A new executor. Override."""
@@ -45,6 +49,7 @@ class ExecutorContract:
             assert outcome.status == "done", "A job whose function returns is done."
             assert outcome.result == {"id": job.id, "payload": job.payload}, "result is what the function returned."
             assert outcome.error is None, "A job that is done has no error."
+            assert outcome.reason is None, "A job that is done has no reason for having failed."
             assert outcome.elapsed_s >= 0, "elapsed_s is a time."
             assert outcome.host, "host says where it ran."
 
@@ -65,6 +70,7 @@ class ExecutorContract:
         failed = outcomes[1]
         assert failed.result is None, "A failed job has no result."
         assert "job 1 was meant to fail" in (failed.error or ""), "error tells a person why."
+        assert failed.reason == "error", "reason tells a program why: the function raised."
 
     def test_a_dying_job_is_an_outcome(self, executor: Executor) -> None:
         if not self.isolates:
@@ -72,8 +78,30 @@ class ExecutorContract:
         [(_, outcome)] = executor.run(_jobs(1), die)
         assert outcome.status == "failed", "A job whose process dies has failed."
         assert outcome.error, "error tells a person why."
+        assert outcome.reason in ("died", "lost"), "reason tells a program why: its process died, or is gone."
         [(_, after)] = executor.run(_jobs(1), echo)
         assert after.status == "done", "The executor serves on after a job died."
+
+    def test_a_job_has_its_own_deadline(self, executor: Executor) -> None:
+        if not self.limits_time:
+            pytest.skip("the executor keeps no deadlines")
+        late = Job(id="late", payload={"seconds": 600.0}, timeout_s=0.5)
+        quick = Job(id="quick", payload={"seconds": 0.0}, timeout_s=300.0)
+        ended = {job.id: outcome for job, outcome in executor.run([late, quick], linger)}
+        assert ended["late"].status == "failed", "A job over its timeout_s is stopped, and that is an outcome."
+        assert ended["late"].reason == "timeout", "reason tells a program why: the deadline."
+        assert ended["quick"].status == "done", "A job within its timeout_s is left alone."
+
+    def test_a_job_has_its_own_limit_of_memory(self, executor: Executor) -> None:
+        if not self.limits_memory:
+            pytest.skip("the executor keeps no limits of memory")
+        greedy = Job(id="greedy", payload={"bytes": 2**29, "seconds": 600.0}, memory_bytes=2**28)
+        modest = Job(id="modest", payload={"bytes": 1, "seconds": 0.0}, memory_bytes=2**34)
+        ended = {job.id: outcome for job, outcome in executor.run([greedy, modest], fill_memory)}
+        assert ended["greedy"].status == "failed", "A job over its memory_bytes is stopped, and that is an outcome."
+        assert ended["greedy"].reason == "out_of_memory", "reason tells a program why: a child's memory counts as well."
+        assert "GiB" in (ended["greedy"].error or ""), "error tells a person how much it held and may hold."
+        assert ended["modest"].status == "done", "A job within its memory_bytes is left alone."
 
     def test_closing_the_iterator_stops_what_runs(self, executor: Executor, tmp_path: Path) -> None:
         jobs = [Job(id=f"job {n}", payload={"folder": str(tmp_path), "seconds": 0.05}) for n in range(30)]
