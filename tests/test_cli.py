@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -166,6 +167,37 @@ def test_a_pause_from_another_process_ends_a_run_which_goes_on_when_asked(spec: 
     assert "4/4 runs done" in run("sweep", "run", spec, "--quiet").stdout
 
 
+def test_who_runs_a_sweep_can_be_chosen(spec: Path) -> None:
+    unknown = run("sweep", "run", spec, "--executor", "daks")
+    assert (unknown.returncode, "Did you mean 'dask'?" in unknown.stderr) == (2, True)
+    nowhere = run("sweep", "run", spec, "--executor", "local", "--address", "tcp://127.0.0.1:1")
+    assert (nowhere.returncode, "'local' takes no address" in nowhere.stderr) == (2, True)
+    done = run("sweep", "run", spec, "--executor", "local", "--quiet")
+    assert "4/4 runs done" in done.stdout, done.stderr
+    assert "finished runs are kept" not in run("sweep", "status", spec).stdout
+    text = spec.read_text().split("targets:")[0]
+    spec.write_text(text.replace("level: [1, 2]", "level: [3, 2]").replace("blocks: 2", "blocks: 1"))
+    status = run("sweep", "status", spec).stdout
+    assert "1/2 runs done" in status
+    assert "3 more finished runs are kept" in status
+
+
+def test_ctrl_c_says_how_far_it_came_and_how_to_go_on(spec: Path) -> None:
+    notebook, started = nbformat.read(spec.parent / "trivial.ipynb", as_version=4), spec.parent / "started"
+    wait = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)"
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(wait))
+    nbformat.write(notebook, spec.parent / "trivial.ipynb")
+    command = [sys.executable, "-c", "from workbench.cli import main; main()", "sweep", "run", str(spec), "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+        while not started.exists() and driver.poll() is None:
+            time.sleep(0.01)
+        driver.send_signal(signal.SIGINT)
+        _, said = driver.communicate(timeout=240)
+    assert driver.returncode == 130
+    assert f"Interrupted: 0/4 runs done, 0 failed, 4 missing. `workbench sweep run {spec}` goes on." in said
+    assert "Traceback" not in said
+
+
 def test_a_misspelt_key_names_its_line(spec: Path) -> None:
     spec.write_text(spec.read_text().replace("blocks: 2", "bloks: 2"))
     done = run("sweep", "run", spec)
@@ -180,7 +212,8 @@ def test_a_failed_cell_is_reported_and_fails_the_command(spec: Path) -> None:
     done = run("sweep", "run", spec, "--quiet")
     assert done.returncode == 1
     assert "2 failed" in done.stdout
-    assert "TypeError" in done.stdout
+    assert done.stdout.count("TypeError") == 1
+    assert "  failed: level=oops · block 1 and 1 more: TypeError" in done.stdout
 
 
 def test_bench_prints_asked_against_measured(spec: Path) -> None:

@@ -26,12 +26,13 @@ def compare(
 ) -> None:
     """Compare sweep B with sweep A, configuration by configuration.
 
-    Exit status: 0 no metric is shown to be worse by more than the gate, 1 one is, 2 nothing could be compared.
+    Exit status: 0 no metric is shown to be worse by more than the gate, 1 one is, or B tried a configuration of A and
+    finished no run of it, 2 nothing could be compared.
     """
     from workbench.sweep import compare_sweeps
 
-    selected = {"only_a": _values(only_a), "only_b": _values(only_b)}
     try:
+        selected = {"only_a": _values(only_a), "only_b": _values(only_b)}
         found = compare_sweeps(a, b, gate=_share(gate), metrics=metric or (), **selected)
     except WorkbenchError as error:  # 1 would say that B is worse
         typer.echo(f"workbench: {error}", err=True)
@@ -42,7 +43,7 @@ def compare(
 
         write_bytes(as_json, text.encode())
     typer.echo(text if str(as_json) == "-" else str(found))
-    if found.worse:
+    if found.broken:
         raise typer.Exit(1)
     if not found.comparable:
         raise typer.Exit(2)
@@ -64,7 +65,7 @@ def _values(pairs: list[str] | None) -> dict[str, Any]:
     """NAME=VALUE; the values as YAML reads them.
 
     Raises:
-        UsageError: there is no equals sign.
+        UsageError: there is no equals sign, or the value is no YAML.
     """
     import yaml
 
@@ -73,5 +74,8 @@ def _values(pairs: list[str] | None) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"A parameter is NAME=VALUE, not {pair!r}.")
-        chosen[name] = yaml.safe_load(value)
+        try:
+            chosen[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"A value is written as in YAML; {value!r} of {name} is not.") from error
     return chosen

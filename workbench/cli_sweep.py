@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,9 @@ sweep_app = typer.Typer(help="Run sweeps of parameterised notebooks and read wha
 
 PAUSED = 3
 """Exit status of a sweep that was paused: neither well nor wrong."""
+
+_REASONS = 10
+"""Different reasons of failed runs that are printed: each may bring the end of a log."""
 
 Spec = Annotated[Path, typer.Argument(help="A sweep specification (YAML).", exists=True, dir_okay=False)]
 
@@ -43,12 +47,26 @@ def sweep_run(
         bool, typer.Option("--retry-failed", help="Run cells again that failed or were out of memory.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="Who runs it: local, dask, or another registered name.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="A Dask scheduler's, as in tcp://host:8786; implies dask.")
+    ] = None,
 ) -> None:
-    """Run a sweep, or what is missing of it, and say what to use. Exit status 1: runs failed; 3: paused."""
+    """Run a sweep, or what is missing of it, and say what to use. Exit status 1: runs failed; 3: paused.
+
+    Ctrl-C ends it at once, and loses the run in progress only.
+    """
     from workbench.sweep import Sweep
 
     sweep = Sweep.from_file(spec)
-    analysis = sweep.run(progress=not quiet, retry_failed=retry_failed)
+    try:
+        with closing(sweep.executor(executor or ("dask" if address else "local"), address=address)) as chosen:
+            analysis = sweep.run(progress=not quiet, retry_failed=retry_failed, executor=chosen)
+    except KeyboardInterrupt:
+        typer.echo(f"\nInterrupted: {sweep.status()}. `workbench sweep run {spec}` goes on.", err=True)
+        raise
     _print_findings(analysis)
     typer.echo(f"Dashboard: {_write_report(sweep, analysis)}")
     if sweep.paused:
@@ -79,8 +97,14 @@ def sweep_status(spec: Spec) -> None:
     _print_audit(sweep.status())
     for phase, words in PHASES.items():
         planned = sweep.status(phase)
+        if phase == "search" and sweep.spec.mode != "search":
+            continue
         if sweep.spec.more_blocks or sweep.spec.confirm or (phase != "grid" and planned.planned):
             typer.echo(f"  {words}: {planned if planned.planned else 'none decided upon yet'}")
+    if kept := sweep.standing().unplanned():
+        typer.echo(
+            f"{kept:,} more finished runs are kept: of levels, blocks or notebook code that are not asked for now."
+        )
 
 
 @sweep_app.command("schema")
@@ -175,8 +199,13 @@ def _print_findings(analysis: Analysis) -> None:
 
 def _print_audit(audit: Any) -> None:
     typer.echo(str(audit))
+    labels: dict[str, list[str]] = {}
     for label, reason in audit.failures:
-        typer.echo(f"  failed: {label}: {reason}")
+        labels.setdefault(reason, []).append(label)
+    for reason, same in list(labels.items())[:_REASONS]:
+        typer.echo(f"  failed: {same[0]}{f' and {len(same) - 1:,} more' if len(same) > 1 else ''}: {reason}")
+    if len(labels) > _REASONS:
+        typer.echo(f"  … and for {len(labels) - _REASONS:,} more reasons")
 
 
 def _print_targets(targets: Any) -> None:

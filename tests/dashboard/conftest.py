@@ -171,7 +171,7 @@ def _recommend(objective: Objective, comparisons: Sequence[Comparison], text: Ca
     if not better:
         return Recommendation(
             metric=objective.metric, conclusive=False, configuration={}, code="", evidence=None,
-            headline=text("Inconclusive: only 1 complete blocks; 10 are needed to decide."),
+            headline=text("Inconclusive: only 1 complete block; 10 are needed to decide."),
         )  # fmt: skip
     best = max(better, key=lambda row: abs(math.log(row.effect.ratio)))
     quality = [row for row in comparisons if row.metric == "perplexity" and row.label == best.label]

@@ -194,7 +194,7 @@ def test_targets_say_met_missed_or_not_measured(pages: dict[str, Page]) -> None:
 
 
 def test_an_undecided_sweep_says_so(pages: dict[str, Page]) -> None:
-    assert "Inconclusive: only 1 complete blocks" in pages["tiny"].text
+    assert "Inconclusive: only 1 complete block" in pages["tiny"].text
     assert "Noise floor" not in pages["single"].text
 
 
@@ -329,3 +329,8 @@ def test_not_to_fit_leaves_a_sweep_complete(served: Analysis) -> None:
     audit = dataclasses.replace(served.audit, planned=122, failed=0, failures=[])
     assert '<p class="audit complete">' in render(dataclasses.replace(short, audit=audit))
     assert '<p class="audit incomplete">' in render(short)
+
+
+def test_a_definition_is_called_one(normal: Analysis) -> None:
+    page = " ".join(render(normal).split())
+    assert "Higher is better. Definition: (N - 1) / decode time for N generated tokens." in page

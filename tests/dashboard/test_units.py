@@ -14,6 +14,8 @@ from workbench.dashboard import units
         ("load_ms", "Load time", "ms"),
         ("elapsed_s", "Elapsed time", "s"),
         ("rss_bytes", "Resident memory", "MiB"),
+        ("resident_bytes", "Resident memory", "MiB"),
+        ("kv_bytes", "KV cache", "MiB"),
         ("gpu_joules", "GPU energy", "J"),
         ("joules_per_token", "Joules per token", "J/token"),
         ("decode_joules_per_token", "Decode", "J/token"),

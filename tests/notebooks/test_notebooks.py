@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_a_run_with_the_disk_tier_leaves_nothing_to_the_next(tiny: Path, tmp_pat
 @pytest.mark.parametrize("path", SPECS, ids=named)
 def test_every_specification_is_valid_and_decides(path: Path) -> None:
     sweep = Sweep.from_file(path)
-    assert sweep.plan()
+    assert sweep.spec.mode == "search" or sweep.plan(), "a search plans as it goes"
     assert sweep.spec.blocks >= (1 if path.stem in ONCE or path.parent.name == "claims" else 6)
     assert sweep.spec.objectives
 
@@ -149,3 +150,17 @@ def test_the_quickstart_compares_with_plain_llama_and_knows_its_noise() -> None:
     assert spec.twin
     assert spec.quality
     assert spec.blocks >= 10
+
+
+@pytest.mark.parametrize("name", ["quickstart", "dashboard"])
+@pytest.mark.parametrize("start", [ROOT, ROOT / "notebooks"], ids=["repository", "notebooks"])
+def test_a_tutorial_finds_its_neighbours_from_wherever_it_is_run(
+    name: str, start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "\n".join(cell.source for cell in nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells)
+    (line,) = [line for line in source.splitlines() if line.startswith("here = ")]
+    (neighbour,) = re.findall(r'here / "(\w+\.ipynb)"', source)
+    monkeypatch.chdir(start)
+    known: dict[str, Any] = {"Path": Path}
+    exec(line, known)
+    assert (known["here"] / neighbour).resolve() == ROOT / "notebooks" / neighbour

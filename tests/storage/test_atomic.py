@@ -145,3 +145,12 @@ def test_a_reader_never_sees_a_half(tmp_path):
 def test_a_long_name_is_no_trouble(tmp_path):
     write_text(tmp_path / ("n" * 250), "x")
     assert names_in(tmp_path) == ["n" * 250]
+
+
+def test_it_can_be_read_by_whoever_reads_other_new_files(tmp_path):
+    (tmp_path / "other").touch()
+    write_text(tmp_path / "new", "text")
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "other").stat().st_mode
+    (tmp_path / "new").chmod(0o600)
+    write_text(tmp_path / "new", "more")
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600, "what somebody closed stays closed"

@@ -117,3 +117,36 @@ def test_after_some_runs_time_and_disk_are_told_from_them(make):
     assert "by 4 finished runs" in str(found)
     done = forecast(make(blocks=2))
     assert (done.missing, done.seconds, done.bytes) == (0, 0, 0)
+
+
+def test_the_most_it_may_take_has_what_may_follow_and_ends_with_the_budget(make):
+    alone = make(blocks=3)
+    limit = alone.spec.timeout_s * (1 + alone.spec.retries)
+    assert forecast(make(blocks=3, more_blocks=4)).most_seconds == (6 + 4 * 2) * limit
+    assert forecast(make(blocks=3, confirm=5)).most_seconds == (6 + 5 * 2) * limit
+    assert forecast(make(blocks=3, more_blocks=4, budget={"runs": 2})).most_seconds == 2 * alone.spec.timeout_s
+    minutes = forecast(make(blocks=3, budget={"minutes": 0.5}, timeout_s=20.0, retries=0)).most_seconds
+    assert minutes == 30 + 20, "the run in progress is let finish"
+
+
+def test_time_and_disk_are_those_of_the_runs_that_the_budget_pays_for(make):
+    make(blocks=3).run(progress=False)
+    all_of_it = forecast(make(blocks=6))
+    part = forecast(make(blocks=6, budget={"runs": 9}))
+    assert (all_of_it.missing, part.missing) == (6, 6)
+    assert part.bytes == all_of_it.bytes / 2
+    assert part.seconds == pytest.approx(all_of_it.seconds / 2)
+
+
+def test_what_was_decided_upon_since_is_not_multiplied_with_the_grid(make):
+    from workbench.sweep.execution.planners import Agenda
+
+    sweep = make(blocks=10, confirm=1)
+    assert "too few blocks" not in str(forecast(sweep))
+    Agenda(sweep.spec, sweep.folder).decide("confirm", ["a=1"])
+    text = str(forecast(sweep))
+    assert "2 configurations × 10 blocks = 20 runs + 1 decided upon since, 21 to be run" in text
+
+
+def test_too_few_blocks_to_decide_are_said_before_they_run(make):
+    assert "too few blocks to decide anything: 5 in all, 10 are needed" in str(forecast(make(blocks=3, more_blocks=2)))

@@ -55,9 +55,14 @@ def swept(tmp_path_factory):
         rng = np.random.default_rng(sum(map(ord, name)))
         with Ledger(spec.results_path / "ledger.sqlite") as ledger:
             for cell in plan(spec):
+                measured = measure(cell.configuration.parameters)
+                if measured is None:
+                    failed = {"error": "ValueError: broken", "reason": "error"}
+                    number = ledger.begin(cell.id, host=host)
+                    end_attempt(ledger, spec.results_path, cell, number, status="failed", payload=failed)
+                    continue
                 metrics = {
-                    metric: value * math.exp(noise * rng.standard_normal())
-                    for metric, value in measure(cell.configuration.parameters).items()
+                    metric: value * math.exp(noise * rng.standard_normal()) for metric, value in measured.items()
                 }
                 number = ledger.begin(cell.id, host=host)
                 done = {
@@ -178,6 +183,53 @@ def test_it_shows_itself_and_texts_are_only_texts(swept):
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+def test_a_share_that_falls_to_zero_breaks_the_gate(swept):
+    text = (TEXT % PARAMETERS) + "quality:\n  - {metric: identical, direction: maximize, tolerance: 0}\n"
+    a = swept("all-equal", lambda p: {**steady(p), "identical": 1.0}, text=text)
+    b = swept("none-equal", lambda p: {**steady(p), "identical": 0.0}, text=text)
+    found = compare_sweeps(a, b)
+    assert [(one.metric, one.verdict) for one in found.worse] == [("identical", "worse")] * 4
+    json.dumps(found.to_dict(), allow_nan=False)
+    back = compare_sweeps(b, a)
+    assert not back.broken
+    assert {one.verdict for one in back.differences if one.metric == "identical"} == {"better"}
+    json.dumps(back.to_dict(), allow_nan=False)
+
+
+def test_pairs_with_a_zero_are_compared_by_rank(swept):
+    text = (TEXT % PARAMETERS).replace("blocks: 6", "blocks: 8")
+    spec = swept("zeros", lambda p: {**steady(p), "kept": 1.0 - p["flash_attn"]}, text=text)
+    halves = {"only_a": {"flash_attn": False}, "only_b": {"flash_attn": True}}
+    kept = compare_sweeps(spec, spec, **halves, metrics=["kept"]).differences
+    assert {one.verdict for one in kept} == {"lower"}
+
+
+def test_what_b_tried_and_never_finished_breaks_the_gate(swept):
+    a = swept("before", steady)
+    b = swept("crashing", lambda p: None if p["n_batch"] == 512 else steady(p))
+    found = compare_sweeps(a, b)
+    assert found.worse == []
+    assert found.lost == ["n_batch=512, flash_attn=off", "n_batch=512, flash_attn=on"]
+    assert found.broken
+    assert found.sentence == "B finished no run of: n_batch=512, flash_attn=off; n_batch=512, flash_attn=on."
+    assert found.to_dict()["lost"] == found.lost
+    assert invoke(a, b).exit_code == 1
+    back = compare_sweeps(b, a)
+    assert (back.lost, back.broken) == ([], False)
+    only = {"n_batch": 64}
+    assert not compare_sweeps(a, b, only_a=only, only_b=only).broken
+
+
+def test_a_pass_names_what_it_does_not_vouch_for(swept):
+    a = swept("before", steady)
+    fewer = swept("fewer again", steady, text=TEXT % "parameters: {n_batch: [64], flash_attn: [false, true]}")
+    found = compare_sweeps(a, fewer)
+    assert not found.broken  # B was never asked for them
+    assert "not vouched for: everything of n_batch=512, flash_attn=off; everything of n" in found.sentence
+    silent = swept("silent", lambda p: {"decode_tps": steady(p)["decode_tps"]})
+    assert "not vouched for: ttft_ms of n_batch=" in compare_sweeps(a, silent).sentence
+
+
 def invoke(*arguments):
     return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
@@ -206,5 +258,9 @@ def test_nothing_to_compare_is_two(swept, tmp_path):
     (tmp_path / "empty").mkdir()
     assert invoke(a, tmp_path / "empty").exit_code == 2
     assert invoke(a, a, "--gate", "much").exception is not None
+    unread = invoke(a, a, "--a", "n_batch=[64")
+    assert unread.exit_code == 2  # 1 would say that B is worse
+    assert "written as in YAML; '[64' of n_batch is not" in unread.output
+    assert invoke(a, a, "--a", "n_batch").exit_code == 2
     with pytest.raises(UsageError, match=r"0\.05 for 5 %"):
         compare_sweeps(a, a, gate=0)

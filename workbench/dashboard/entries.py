@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from workbench.dashboard.page import verdict_of
 from workbench.dashboard.report import write_report
+from workbench.dashboard.units import metric_name
 from workbench.errors import StorageFull
 from workbench.storage import read_json, write_json
 from workbench.storage.ledger import Ledger
@@ -172,11 +173,14 @@ def values_of(entry: Entry, start: Path) -> dict[str, Any]:
     """An entry for the template; addresses are relative to ``start``."""
     inside = Path(os.path.relpath(entry.folder, start))
     link = quote((inside / DASHBOARD).as_posix(), errors="surrogateescape")
-    audit = entry.audit
+    audit, undecided = entry.audit, [answer for answer in entry.answers if answer["verdict"] == "inconclusive"]
     return {
         "entry": entry,
         "place": inside.as_posix(),
         "link": f"./{link}" if entry.dashboard else "",
+        "decided": [answer for answer in entry.answers if answer not in undecided],
+        "open": undecided,  # folded: what is not decided takes many words to say so
+        "open_names": ", ".join(dict.fromkeys(metric_name(answer["metric"]) for answer in undecided)),
         "done": audit.done if audit else -1,
         "runs": str(audit) if audit else "not known",
     }

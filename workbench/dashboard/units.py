@@ -62,6 +62,9 @@ _WORDS = {
     "cpu": "CPU",
 }
 
+_STEMS = {"kv_bytes": "KV cache", "resident_bytes": "resident memory", "context_bytes": "memory of the context"}
+"""Names whose words leave out what is measured."""
+
 _SAYS_WHAT = ("time", "latency", "token", "speed", "throughput")
 """Names ending so need no further word for the quantity."""
 
@@ -88,7 +91,7 @@ def metric_name(metric: str) -> str:
     """
     suffix = _suffix(metric)
     stem = metric.removesuffix(suffix) if suffix else metric
-    name = " ".join(_word(word) for word in stem.split("_") if word) or metric
+    name = _STEMS.get(metric) or " ".join(_word(word) for word in stem.split("_") if word) or metric
     name += _quantity(name, suffix)
     return name[0].upper() + name[1:]
 

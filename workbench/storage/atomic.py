@@ -41,6 +41,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+    _readable(descriptor, path)
     os.close(descriptor)
     try:
         yield Path(temporary)
@@ -53,6 +54,19 @@ def replacing(path: Path | str) -> Iterator[Path]:
         raise
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _readable(descriptor: int, path: Path) -> None:
+    """Give it the mode of the file it replaces, or that of any new file: ``mkstemp`` makes it the owner's alone."""
+    if not hasattr(os, "fchmod"):
+        return
+    try:
+        mode = path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        mask = os.umask(0o022)  # there is no way to ask without setting it
+        os.umask(mask)
+        mode = 0o666 & ~mask
+    os.fchmod(descriptor, mode)
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

@@ -15,8 +15,12 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.storage.ledger import Ledger
 from workbench.sweep.design.order import whole_plot
-from workbench.sweep.design.planning import Cell, Configuration, configurations, label_of
+from workbench.sweep.design.planning import Cell, Configuration, configurations, label_of, situations
+from workbench.sweep.execution.planners import Agenda
 from workbench.sweep.execution.runner import LEDGER, Sweep
+from workbench.sweep.execution.spending import Spending
+from workbench.sweep.execution.standing import Standing
+from workbench.sweep.findings.statistics import BLOCKS_TO_DECIDE
 from workbench.sweep.records.attempt_file import RUNS
 from workbench.sweep.records.table import Run
 from workbench.sweep.specification.notebooks import code_hash
@@ -35,11 +39,14 @@ class Forecast:
         arms: the configurations.
         cells: all of them in running order.
         missing: how many have not been run.
-        seconds: what those will take; ``None``: nothing to tell it from.
-        most_seconds: what they take at most, every run at its limit and every retry needed.
+        seconds: what those will take, as far as the budget lets them; ``None``: nothing to tell it from.
+        most_seconds: what it takes at most: every run at its limit, every retry needed, and everything that may follow
+            (further blocks, confirmations) followed, unless the budget ends it before.
         bytes: what they will leave on disk; ``None``: nothing to tell it from.
         based_on: runs the two are told from.
         elsewhere: where those are if they are not this sweep's own.
+        ahead: how many more a search may ask for; ``missing`` has only those it has asked for.
+        searching: what a search is going to do, in words.
     """
 
     spec: SweepSpec
@@ -51,6 +58,8 @@ class Forecast:
     bytes: float | None
     based_on: int
     elsewhere: Path | None = None
+    ahead: int = 0
+    searching: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,9 +72,12 @@ class Forecast:
 
     def __str__(self) -> str:
         """For a terminal."""
-        blocks = sum(1 for _ in itertools.groupby(self.cells, lambda cell: (cell.phase, cell.block)))
+        if self.searching:
+            return "\n".join([*self.searching, *self._conditions(), self._cost()])
+        grid = sum(cell.phase == "grid" for cell in self.cells)
+        later = f" + {len(self.cells) - grid:,} decided upon since" if grid < len(self.cells) else ""
         lines = [
-            f"{self.name}: {len(self.arms):,} configurations × {blocks:,} blocks = {len(self.cells):,} runs, "
+            f"{self.name}: {len(self.arms):,} configurations × {self.spec.blocks:,} blocks = {grid:,} runs{later}, "
             f"{self.missing:,} to be run",
             *(f"  {arm.label}{'' if arm.arm == 'grid' else f'  ({arm.arm})'}" for arm in self.arms[:_LISTED]),
         ]
@@ -104,7 +116,9 @@ class Forecast:
 
     def _conditions(self) -> Iterator[str]:
         """What else may run, or may not."""
-        spec = self.spec
+        spec, blocks = self.spec, self.spec.blocks + self.spec.more_blocks
+        if spec.objectives and blocks < BLOCKS_TO_DECIDE:
+            yield f"too few blocks to decide anything: {blocks:,} in all, {BLOCKS_TO_DECIDE} are needed"
         if spec.more_blocks:
             yield f"then up to {spec.more_blocks:,} further blocks of those whose ranking is undecided"
         if spec.confirm:
@@ -134,25 +148,66 @@ def forecast(sweep: Sweep) -> Forecast:
     standing, spec = sweep.standing(), sweep.spec
     cells, runs = tuple(standing.cells.values()), standing.runs()
     missing = [cell for cell in cells if standing.state(cell) == "missing"]
-    seconds, based_on, folder, elsewhere = _seconds(missing, runs), len(runs), sweep.folder, None
+    ahead, searching = _search(sweep)
+    share, budget_s = _within(standing.spending, len(missing) + ahead)
+    seconds, based_on, folder, elsewhere = _seconds(missing, runs, ahead), len(runs), sweep.folder, None
     if seconds is None and (found := _same_notebook(sweep)) is not None:
         folder, times = found
-        seconds, based_on = len(missing) * statistics.median(times), len(times)
+        seconds, based_on = (len(missing) + ahead) * statistics.median(times), len(times)
         elsewhere = folder
     return Forecast(
         spec=spec,
         arms=configurations(spec),
         cells=cells,
         missing=len(missing),
-        seconds=None if seconds is None else seconds / spec.side_by_side,
-        most_seconds=len(missing) * spec.timeout_s * (1 + spec.retries) / spec.side_by_side,
-        bytes=None if seconds is None else len(missing) * statistics.fmean(_sizes(folder)) if missing else 0.0,
+        seconds=None if seconds is None else min(share * seconds / spec.side_by_side, budget_s),
+        most_seconds=_most_seconds(sweep, standing, len(missing) + ahead),
+        bytes=None if seconds is None else share * (len(missing) + ahead) * statistics.fmean(_sizes(folder)),
         based_on=based_on,
         elsewhere=elsewhere,
+        ahead=ahead,
+        searching=searching,
     )
 
 
-def _seconds(missing: Sequence[Cell], runs: Sequence[Run]) -> float | None:
+def _within(spending: Spending, runs: int) -> tuple[float, float]:
+    """The share of so many runs that the budget pays for, and the seconds it has left."""
+    left, minutes = spending.left(0), spending.budget.minutes
+    share = 1.0 if left is None or left >= runs else left / runs
+    return share, float("inf") if minutes is None else max(0.0, minutes * 60 - spending.seconds)
+
+
+def _most_seconds(sweep: Sweep, standing: Standing, runs: int) -> float:
+    """Every run at its limit, whatever may follow included; a budget of minutes lets finish what it finds running."""
+    spec, left = sweep.spec, standing.spending.left(0)
+    _, budget_s = _within(standing.spending, runs)
+    tries = (runs + _may_follow(sweep)) * (1 + spec.retries)
+    most_s = (tries if left is None else min(tries, left)) * spec.timeout_s / spec.side_by_side
+    plot = len(configurations(spec)) if spec.slow else 1
+    return min(most_s, budget_s + plot * spec.timeout_s if budget_s else 0.0)
+
+
+def _may_follow(sweep: Sweep) -> int:
+    """Runs of further blocks and of confirmations that nobody has decided upon yet, at most."""
+    spec = sweep.spec
+    if spec.mode == "search":  # it counts its own
+        return 0
+    agenda, arms = Agenda(spec, sweep.folder), configurations(spec)
+    chosen = min(len(arms), 2 * len(spec.objectives) * len(situations(spec, arms)))  # each beside its reference
+    more = max(0, spec.more_blocks - len(agenda.blocks("more"))) * len(arms)
+    return more + max(0, spec.confirm - len(agenda.blocks("confirm"))) * chosen
+
+
+def _search(sweep: Sweep) -> tuple[int, tuple[str, ...]]:
+    """How many more runs a search may ask for, and what it is going to do."""
+    if sweep.spec.mode != "search":
+        return 0, ()
+    from workbench.sweep.search.outlook import outlook, runs_ahead
+
+    return runs_ahead(sweep), tuple(outlook(sweep))
+
+
+def _seconds(missing: Sequence[Cell], runs: Sequence[Run], ahead: int) -> float | None:
     """A configuration takes what it took at the median; one that has not run yet, what all took."""
     if not runs:
         return None
@@ -161,7 +216,7 @@ def _seconds(missing: Sequence[Cell], runs: Sequence[Run]) -> float | None:
         took.setdefault(run.cell.configuration.label, []).append(run.elapsed_s)
     usual = statistics.median(run.elapsed_s for run in runs)
     medians = {label: statistics.median(times) for label, times in took.items()}
-    return sum(medians.get(cell.configuration.label, usual) for cell in missing)
+    return sum(medians.get(cell.configuration.label, usual) for cell in missing) + ahead * usual
 
 
 def _same_notebook(sweep: Sweep) -> tuple[Path, list[float]] | None:

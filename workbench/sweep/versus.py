@@ -5,6 +5,7 @@ What is compared how is the business of :mod:`workbench.sweep.findings.sides`.
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import math
@@ -30,6 +31,8 @@ _NOT_CONTROLLED = (
 )
 _IN_PAIRS = "A and B are runs of one sweep: compared in pairs, block by block."
 
+_UNFINISHED = "SELECT * FROM attempts WHERE counts AND status = 'failed' AND planned IS DISTINCT FROM false"
+
 _COLUMNS = ("metric", "configuration", "A", "B", "B / A", "p", "verdict")
 
 
@@ -44,6 +47,7 @@ class SweepComparison:
         facts: what else differs between the two: name → (A's, B's).
         only_a: configurations B does not have.
         only_b: and A does not.
+        lost: those of ``only_a`` that B tried, too, and of which no run finished.
         paired: both are of one sweep and were compared block by block.
         gate: how much worse B may be, as a share.
     """
@@ -54,6 +58,7 @@ class SweepComparison:
     facts: Mapping[str, tuple[str, str]]
     only_a: Sequence[str]
     only_b: Sequence[str]
+    lost: Sequence[str]
     paired: bool
     gate: float
 
@@ -63,9 +68,16 @@ class SweepComparison:
         return [one for one in self.differences if one.gated]
 
     @property
+    def broken(self) -> bool:
+        """Whether B does not pass: something is worse by more than the gate, or never finishes any more."""
+        return bool(self.worse or self.lost)
+
+    @property
     def comparable(self) -> bool:
         """Whether anything has enough runs for a verdict, so that the gate could have been broken."""
-        return any(one.effect.n >= BLOCKS_FOR_INTERVAL and one.direction is not None for one in self.differences)
+        return bool(self.lost) or any(
+            one.effect.n >= BLOCKS_FOR_INTERVAL and one.direction is not None for one in self.differences
+        )
 
     @property
     def caveat(self) -> str:
@@ -77,10 +89,18 @@ class SweepComparison:
         """What the gate says."""
         if not self.comparable:
             return "Nothing could be compared: no metric has enough runs of one configuration on both sides."
+        gone = f"B finished no run of: {'; '.join(self.lost)}." if self.lost else ""
         if not self.worse:
-            return f"No metric is shown to be worse by more than {self.gate:.1%}."
+            passed = f"No metric is shown to be worse by more than {self.gate:.1%}."
+            return gone or f"{passed}{self._unseen()}"
         named = "; ".join(f"{one.metric} of {one.label}: {show_effect(one.effect)}" for one in self.worse)
-        return f"Worse by more than {self.gate:.1%}: {named}."
+        return f"Worse by more than {self.gate:.1%}: {named}. {gone}".rstrip()
+
+    def _unseen(self) -> str:
+        """What the gate could not look at: a pass says nothing about it."""
+        unseen = [f"{one.metric} of {one.label}" for one in self.differences if one.direction and not one.effect.n]
+        unseen += [f"everything of {label}" for label in self.only_a]
+        return f" Not compared, so not vouched for: {'; '.join(unseen)}." if unseen else ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -89,6 +109,7 @@ class SweepComparison:
             "b": self.b,
             "gate": self.gate,
             "worse": [f"{one.metric} of {one.label}" for one in self.worse],
+            "lost": list(self.lost),
             "comparable": self.comparable,
             "paired": self.paired,
             "caveat": self.caveat,
@@ -160,6 +181,7 @@ def compare_sweeps(
         facts={**_apart(before, after, found), **found.settings},
         only_a=found.only_a,
         only_b=found.only_b,
+        lost=found.lost,
         paired=found.paired,
         gate=gate,
     )
@@ -176,8 +198,25 @@ def _read(path: Path) -> Side:
 
 def _side(records: Records, objectives: Sequence[Objective]) -> Side:
     rows = records.query("SELECT * FROM runs").to_dict("records")
+    runs = _runs(records, rows)
+    environments = [json.loads(text) for text in dict.fromkeys(row["environment"] for row in rows) if text]
+    facts = _facts(environments, sorted({row["host"] for row in rows}), records.folder)
+    when = sorted(str(row["started_at"])[:10] for row in rows)
+    dates = " to ".join(dict.fromkeys([when[0], when[-1]])) if when else "no finished runs"
+    name = f"{records.about.name} ({len(runs)} runs, {dates}, {facts.get('host') or 'no host'}): {records.folder}"
+    return Side(
+        name=name,
+        runs=runs,
+        facts=facts,
+        same_sweep=str(records.folder.resolve()),
+        objectives=objectives,
+        unfinished=_runs(records, records.query(_UNFINISHED).to_dict("records")),
+    )
+
+
+def _runs(records: Records, rows: Sequence[Mapping[str, Any]]) -> list[SideRun]:
     columns = records.about.of("metric")
-    runs = [
+    return [
         SideRun(
             cell=row["cell"],
             arm=row["arm"],
@@ -187,12 +226,6 @@ def _side(records: Records, objectives: Sequence[Objective]) -> Side:
         )
         for row in rows
     ]
-    environments = [json.loads(text) for text in dict.fromkeys(row["environment"] for row in rows) if text]
-    facts = _facts(environments, sorted({row["host"] for row in rows}), records.folder)
-    when = sorted(str(row["started_at"])[:10] for row in rows)
-    dates = " to ".join(dict.fromkeys([when[0], when[-1]])) if when else "no finished runs"
-    name = f"{records.about.name} ({len(runs)} runs, {dates}, {facts.get('host') or 'no host'}): {records.folder}"
-    return Side(name=name, runs=runs, facts=facts, same_sweep=str(records.folder.resolve()), objectives=objectives)
 
 
 def _facts(environments: Sequence[Mapping[str, Any]], hosts: Sequence[str], folder: Path) -> dict[str, str]:
@@ -244,12 +277,15 @@ def _other_code(found: Match) -> bool:
 
 
 def _selected(side: Side, wanted: Values) -> Side:
-    runs = [run for run in side.runs if all(run.parameters.get(name) == value for name, value in wanted.items())]
+    runs, unfinished = (
+        [run for run in some if all(run.parameters.get(name) == value for name, value in wanted.items())]
+        for some in (side.runs, side.unfinished)
+    )
     known = {name for run in side.runs for name in run.parameters}
     for name in wanted:
         if name not in known:
             raise UnknownName("parameter", name, known)
-    return Side(name=side.name, runs=runs, facts=side.facts, same_sweep=side.same_sweep, objectives=side.objectives)
+    return dataclasses.replace(side, runs=runs, unfinished=unfinished)
 
 
 def _measures(sides: Sequence[Side], asked: Sequence[str]) -> list[Objective | str]:

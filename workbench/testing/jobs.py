@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from workbench.interfaces import Job
-from workbench.storage import write_json
 
 
 def echo(job: Job) -> Mapping[str, Any]:
@@ -35,14 +34,6 @@ def leave_mark(job: Job) -> Mapping[str, Any]:
     (Path(job.payload["folder"]) / job.id).touch()
     time.sleep(job.payload.get("seconds", 0.0))
     return {}
-
-
-def leave_outcome(job: Job) -> Mapping[str, Any]:
-    """Measure nothing, and leave what a cell of a sweep that reached its end leaves in its ``folder``."""
-    time.sleep(0.01)
-    result = {"record": {"metrics": {"speed": 1.0}, "info": {}, "series": {}}, "environment": {}}
-    write_json(Path(job.payload["folder"]) / "outcome.json", {"cell": job.id, "elapsed_s": 0.01, "result": result})
-    return result
 
 
 def linger(job: Job) -> Mapping[str, Any]:

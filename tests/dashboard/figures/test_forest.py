@@ -83,7 +83,7 @@ def test_without_a_reference_it_says_what_to_add(single: Analysis) -> None:
 
 def test_the_title_counts_and_names_the_best(normal: Analysis, tiny: Analysis) -> None:
     assert "better than baseline" in forest(normal, "prefill_tps").layout.meta["title"]
-    assert "not yet told apart" in forest(tiny, "decode_tps").layout.meta["title"]
+    assert "none of 3 configurations is told apart from baseline yet" in forest(tiny, "decode_tps").layout.meta["title"]
     assert "(7 equivalent, 1 inconclusive)" in forest(normal, "perplexity").layout.meta["title"]
 
 

@@ -120,3 +120,14 @@ def test_a_metric_of_no_grid_run_is_refused(normal: Analysis) -> None:
 
 def test_equal_medians_are_called_equal(normal: Analysis) -> None:
     assert "the same median, 18.42" in heatmap(normal, "perplexity").layout.meta["title"]
+
+
+def test_medians_far_apart_are_coloured_by_factors(normal: Analysis) -> None:
+    frame = normal.frame.copy()
+    frame["ttft_ms"] = [1000.0 if batch == 512 else 10.0 for batch in frame["n_batch"]]
+    frame.loc[(frame["n_batch"] == 128) & (frame["n_ctx"] == 2048), "ttft_ms"] = 100.0
+    figure = heatmap(dataclasses.replace(normal, frame=frame), "ttft_ms")
+    shades = {round(z, 6) for trace in figure.data if trace.type == "heatmap" for row in trace.z for z in row}
+    assert shades == {0.0, 0.5, 1.0}, "On a linear scale 10 and 100 would look alike."
+    assert "logarithmic" in figure.layout.meta["description"]
+    assert "logarithmic" not in heatmap(normal, "ttft_ms").layout.meta["description"]

@@ -156,7 +156,7 @@ def test_any_two_measures_can_be_set_against_each_other(bounded: Analysis) -> No
     figure = figures.draw("pareto", bounded, "decode_tps", x="peak_rss_bytes", y="joules_per_token")
     assert figure.layout.xaxis.title.text == "Peak resident memory (MiB)"
     assert figure.layout.yaxis.title.text == "Joules per token (J/token)"
-    assert "lower is better across, lower is better up" in figure.layout.meta["description"]
+    assert "better is further left and further down" in figure.layout.meta["description"]
     with pytest.raises(UnknownName, match="peak_rss_bytes"):
         figures.draw("pareto", bounded, "decode_tps", x="rss")
 
@@ -190,3 +190,24 @@ def test_among_many_only_those_that_matter_have_names_and_long_ones_keep_the_dif
     assert written
     assert all("instruct" not in text for text in written)
     assert any("…q4_k_m" in text for text in written)
+
+
+def test_of_a_crowd_only_the_front_has_names() -> None:
+    count = 40
+    crowd = pd.DataFrame({"name": [f"no {at}" for at in range(count)], "cost_ms": range(1, count + 1), "recall": 0.5})
+    crowd.loc[0, "recall"] = 0.9
+    assert [note.text for note in drawn(crowd)["figure"].layout.annotations] == ["no 0"]
+
+
+def test_a_name_that_would_be_struck_through_is_left_out_unless_it_is_on_the_front() -> None:
+    everywhere = [Box(0, y, 600, y + 2) for y in range(0, 600, 5)]
+    room = Box(0, 0, 600, 600)
+    assert placed([(300.0, 300.0)], ["label"], room, everywhere) == [None]
+    assert placed([(300.0, 300.0)], ["label"], room, everywhere, far=1) != [None]
+
+
+def test_the_caption_says_what_the_names_are_made_of(normal: Analysis) -> None:
+    told = figures.draw("pareto", normal, "decode_tps").layout.meta["description"]
+    assert "Names are the levels of n_batch · n_ctx · flash_attn;" in told
+    assert "better is further right and further down" in told, "More tokens a second, less perplexity."
+    assert "Names are" not in drawn(frame())["figure"].layout.meta["description"]

@@ -68,3 +68,4 @@ def test_what_was_never_read_has_no_strip(normal: Analysis, served: Analysis) ->
     assert all(trace.yaxis in (None, "y") for trace in run_order(served, "throughput_tps", machine=False).data)
     assert drawings(served, "throughput_tps") == [{"machine": True}]
     assert drawings(served, "goodput_rps") == [{"machine": False}]
+    assert drawings(served, "ttft_p95_ms") == [{"machine": False}], "They stand under the first objective already."

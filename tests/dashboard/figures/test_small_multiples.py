@@ -89,3 +89,5 @@ def test_values_over_decades_get_a_logarithmic_axis_that_shows_all(bounded: Anal
     assert axis.type == "log"
     shown = [y for trace in figure.data for y in trace.y if y is not None]  # type: ignore[attr-defined]
     assert 10 ** axis.range[0] < min(shown) < max(shown) < 10 ** axis.range[1]
+    assert len(axis.tickvals) > 2, "A decade alone would leave one or two."
+    assert "1,000" in axis.ticktext

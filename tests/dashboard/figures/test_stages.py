@@ -15,6 +15,7 @@ def bars(figure: object) -> dict[str, object]:
 def test_a_bar_is_the_medians_of_a_configuration_in_the_order_the_stages_happen(served: Analysis) -> None:
     figure = stages(served)
     assert list(bars(figure)) == ["load", "tokenize", "prefill", "decode", OTHER]
+    assert " % of the time goes to decode" in figure.layout.meta["title"]
     labels = list(figure.layout.yaxis.ticktext)
     row = labels.index("n_seq_max=4, flash_attn=on, concurrency=2")
     runs = served.frame[served.frame["label"] == "n_seq_max=4, flash_attn=on, concurrency=2"]

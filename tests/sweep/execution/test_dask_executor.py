@@ -149,7 +149,8 @@ def test_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
 def fake_slurm(folder: Path) -> None:
     """``sbatch`` that runs the script at once, and ``scancel`` that ends what it started."""
     programs = {
-        "sbatch": f'#!/bin/sh\ncp "$1" "{folder}/script.sh"\nsetsid bash "{folder}/script.sh" >/dev/null 2>&1 &\necho $! > "{folder}/pid"\n'
+        "sbatch": f'#!/bin/sh\ncp "$1" "{folder}/script.sh"\n'
+        f'setsid bash "{folder}/script.sh" >/dev/null 2>&1 &\necho $! > "{folder}/pid"\n'
         'echo "Submitted batch job 17"\n',
         "scancel": f'#!/bin/sh\nkill -TERM -- "-$(cat "{folder}/pid")"\n',
     }
@@ -164,9 +165,22 @@ def test_workers_as_slurm_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     options: dict[str, Any] = {"queue": "gpu", "cores": 1, "memory": "1GB", "walltime": "00:10:00"}
     options |= {"scheduler_options": {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}, "death_timeout": 60}
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
     with DaskExecutor.slurm(jobs=1, gpus_per_job=1, log_directory=str(tmp_path), **options) as executor:
         [(_, outcome)] = executor.run([Job(id="one", payload={"text": "ä"})], echo)
         assert outcome.result == {"id": "one", "payload": {"text": "ä"}}
+    assert signal.getsignal(signal.SIGINT) is on_ctrl_c, "dask_jobqueue has one of its own"
     script = (tmp_path / "script.sh").read_text()
     for line in ("#SBATCH -p gpu", "#SBATCH --gres=gpu:1", "--resources GPU=1", "--nthreads 1"):
         assert line in script
+
+
+def test_workers_of_its_own_that_do_not_come_back_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_executor, "_REJOIN_S", 0.2)
+    with DaskExecutor() as executor:
+        executor._owned.sync(executor._owned.scale, 0)
+        executor._owned.sync(executor._owned._correct_state)
+        while executor._alive():
+            time.sleep(0.01)
+        [(_, outcome)] = executor.run([Job(id="one", payload={})], echo)
+        assert outcome.status == "done"

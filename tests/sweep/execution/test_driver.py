@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from workbench.errors import SpecError
 from workbench.storage.ledger import Ledger
 from workbench.sweep.execution.runner import LEDGER
 
@@ -172,3 +173,21 @@ def test_what_stood_in_a_queue_began_when_it_began(sweep, scripted):
     one.run(progress=False, executor=scripted(word_for({}), slots=3))
     for run, attempt in zip(sorted(one.runs(), key=lambda run: run.order), attempts(one), strict=True):
         assert run.started == attempt.finished - 1.0 > attempt.started
+
+
+def test_nothing_runs_on_when_a_driver_gives_up(sweep, scripted):
+    """What is found running afterwards counts as lost, so it must have ended; the executor itself stays open."""
+    ends = []
+
+    class Watched(scripted):
+        def run(self, jobs, function):
+            try:
+                yield from super().run(jobs, function)
+            finally:
+                ends.append(one.status().done)
+
+    one = sweep(objectives=[{"metric": "misspelt", "direction": "maximize"}])
+    with pytest.raises(SpecError, match="misspelt") as caught:
+        one.run(progress=False, executor=Watched(word_for({}), slots=2))
+    assert ends == [1], f"closed while {caught.value} is on its way"
+    assert {attempt.status for attempt in attempts(one)} == {"done", "abandoned"}

@@ -81,7 +81,7 @@ def one(executor, function, **payload):
     return outcome
 
 
-def wait_until(condition, what, seconds=20):
+def wait_until(condition, what, seconds=240):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what

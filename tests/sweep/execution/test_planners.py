@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workbench.errors import SpecError, StoreCorrupt
+from workbench.errors import StoreCorrupt
 from workbench.sweep.execution.planners import AGENDA
 from workbench.sweep.findings import ranking
 
@@ -142,8 +142,3 @@ def test_the_real_ranking_ends_a_sweep_that_is_decided(sweep, scripted):
     assert one.status("confirm").done == 4
     assert {cell.configuration.label for cell in one.plan() if cell.phase == "confirm"} == {"a=1", "a=3"}
     assert analysis.audit.missing == 0
-
-
-def test_a_search_is_refused_not_run_as_a_grid(sweep):
-    with pytest.raises(SpecError, match="mode: a search cannot be run yet"):
-        sweep(mode="search", search={"trials": 3}).run(progress=False)

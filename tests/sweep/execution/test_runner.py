@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 import workbench as wb
-from workbench.errors import SpecError, StoreInUse
+from workbench.errors import SpecError, StoreInUse, UnknownName, UsageError
+from workbench.registry import executors
 from workbench.storage import FolderLock
 from workbench.storage.ledger import Ledger
-from workbench.sweep import Sweep
+from workbench.sweep import LocalExecutor, Sweep
 from workbench.sweep.design.planning import plan
 from workbench.sweep.records import environment as environment_module
 
@@ -233,3 +234,31 @@ def test_facts_of_the_sweep_are_in_the_environment(sweep, monkeypatch):
 
 def test_it_shows_itself(sweep):
     assert repr(sweep()) == "Sweep('trial': 0 of 6 runs done, 0 failed)"
+
+
+def test_an_executor_is_made_for_its_sweep(spec_of, monkeypatch):
+    def far(*, timeout_s, slots=1, address=None):
+        return timeout_s, slots, address
+
+    monkeypatch.setitem(executors._factories, "far", far)
+    one = Sweep(spec_of(timeout_s=7.0, side_by_side=3))
+    assert one.executor("far") == (7.0, 3, None)
+    assert one.executor("far", address="tcp://there:8786") == (7.0, 3, "tcp://there:8786")
+    with pytest.raises(UsageError, match="'local' takes no address"):
+        one.executor(address="tcp://there:8786")
+    with pytest.raises(UnknownName, match="Did you mean 'local'"):
+        one.executor("locla")
+
+
+def test_a_pause_that_is_asked_for_while_an_executor_gets_ready_is_granted(spec_of, jobs_module, monkeypatch):
+    sweep = Sweep(spec_of(), function=jobs_module(STUB).run)
+
+    def slow_to_start(*, timeout_s):
+        assert sweep.pause()
+        return LocalExecutor(timeout_s=timeout_s)
+
+    monkeypatch.setitem(executors._factories, "slow", slow_to_start)
+    assert sweep.run(progress=False, executor="slow").audit.done == 0
+    assert sweep.paused
+    assert sweep.run(progress=False).audit.missing == 0
+    assert not sweep.paused

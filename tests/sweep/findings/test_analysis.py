@@ -63,6 +63,18 @@ def test_main_effects_are_averaged_within_blocks_with_n_the_number_of_blocks(spe
     assert effects["b", 2].comparison.reference == "b=0"
 
 
+def test_an_answer_without_tokens_is_not_compared_by_time(spec_of, simulated):
+    spec = spec_of(objectives=[{"metric": "e2e_ms", "direction": "minimize"}])
+
+    def measure(parameters, arm, block, order):
+        empty = parameters["a"] == 2
+        return {"e2e_ms": noise(block, order) * (0.5 if empty else 1), "output_tokens": 0 if empty else 32}
+
+    analysis = simulated(spec, measure)
+    for found in (analysis.comparisons[0], analysis.main_effects[0].comparison):
+        assert (found.verdict, "without tokens" in found.reason) == ("inconclusive", True)
+
+
 def test_runs_of_different_length_are_not_compared_by_time(spec_of, simulated):
     spec = spec_of(
         objectives=[{"metric": "e2e_ms", "direction": "minimize"}, {"metric": "rss_bytes", "direction": "minimize"}]

@@ -176,3 +176,39 @@ def test_without_a_run_it_is_not_run_yet_or_cannot_be(evaluated):
     assert (data.verdict, "WORKBENCH_DATA" in data.reason) == ("cannot be tested here", True)
     assert evaluated({**FASTER, "needs": "data"}, nothing).verdict == "not run yet"
     assert evaluated({**FASTER, "needs": "data"}, noisy, lacking=("data",)).verdict == "confirmed"
+
+
+def test_one_run_with_an_exception_among_many_refutes_all_of_them(evaluated):
+    claim = {"says": "s", "metric": "isolated", "of": {"a": 1}, "low": 1, "trials": "recalled"}
+
+    def isolated(parameters, arm, block):
+        return {"isolated": 0.99 if block == 2 else 1.0, "recalled": 100.0}
+
+    assert evaluated(claim, isolated, changes={"blocks": 5}).verdict == "refuted"
+    assert evaluated(claim, isolated, changes={"blocks": 2}).verdict == "confirmed"
+
+
+def test_an_answer_without_tokens_is_no_faster_answer(evaluated):
+    claim = {**FASTER, "metric": "total_ms", "low": 0.4, "high": 0.6, "direction": "minimize"}
+
+    def empty(parameters, arm, block):
+        return {"total_ms": 10.0 / parameters["a"], "output_tokens": 0.0 if parameters["a"] == 2 else 32.0}
+
+    result = evaluated(claim, empty)
+    assert (result.verdict, "without tokens" in result.reason) == ("inconclusive", True)
+    both = evaluated(claim, lambda p, arm, block: {**empty(p, arm, block), "output_tokens": 0.0})
+    assert both.verdict == "confirmed"
+
+
+def test_a_size_is_not_confirmed_by_what_equal_runs_show_too(evaluated):
+    claim = {**FASTER, "low": 1.15, "high": None}
+
+    def measure(parameters, arm, block):
+        return {"speed": 1.2 if parameters["a"] == 2 else 1.0 + 0.5 * (arm == "twin")}
+
+    assert evaluated(claim, measure).verdict == "confirmed"
+    loud = evaluated(claim, measure, changes={"twin": True})
+    assert loud.verdict == "inconclusive"
+    assert "equal runs differ by up to 50.0%" in loud.reason
+    kept = evaluated({**claim, "low": 0.98}, measure, changes={"twin": True})  # no effect is claimed
+    assert kept.verdict == "confirmed"

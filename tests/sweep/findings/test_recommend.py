@@ -267,3 +267,33 @@ def test_the_edge_of_memory_next_to_the_winner_is_named(spec_of, analysed):
     assert found.configuration == {"a": 2, "b": 1}
     said = [note for note in found.notes if "memory" in note]
     assert said == ["The edge of memory is next to it: a=3 instead of 2 did not fit: 9.0 GiB needed, 8.0 GiB there."]
+
+
+def test_what_looks_worse_is_never_called_a_candidate(spec_of, simulated):
+    spec = spec_of(
+        parameters={"a": [1, 2, 3]}, blocks=1, objectives=[{"metric": "ttft_ms", "direction": "minimize"}], quality=[]
+    )
+    worse = simulated(spec, lambda p, *_: {"ttft_ms": 10.0 * p["a"]}).recommendations[0]
+    assert not worse.conclusive
+    assert "may be" not in worse.headline
+    assert worse.headline.startswith(
+        "Inconclusive: the estimates speak for a=1, but do not decide; nearest to it is a=2: ttft_ms 2 × (no interval)"
+    )
+    assert "only 1 complete block; 10 are needed" in worse.headline
+    mixed = simulated(spec, lambda p, *_: {"ttft_ms": {1: 10.0, 2: 5.0, 3: 30.0}[p["a"]]}).recommendations[0]
+    assert "a=1, but 1 may be, first of all a=2: ttft_ms 0.5 ×" in mixed.headline
+
+
+def test_fewer_than_ten_blocks_do_not_decide_for_the_reference_either(spec_of, simulated):
+    early = recommendation(spec_of(blocks=7), simulated, lambda p, arm: 1 / p["a"])
+    assert not early.conclusive
+    assert "there are only 7 complete blocks; 10 are needed to decide" in early.headline
+    whole = recommendation(spec_of(blocks=10), simulated, lambda p, arm: 1 / p["a"])
+    assert whole.conclusive
+    assert whole.headline == "Keep a=1: a=2 is not better by more than the noise."
+
+
+def test_a_reference_that_never_finished_leaves_nothing_to_say(spec_of, simulated):
+    found = simulated(spec_of(), measured(lambda p, arm: None if p["a"] == 1 else 2.0)).recommendations[0]
+    assert not found.conclusive
+    assert "no block has a finished run of a=1" in found.headline

@@ -63,5 +63,17 @@ def test_ties_few_runs_and_values_without_a_logarithm():
     few = unpaired_effect([1.0, 1.1, 1.2], [2.0, 2.1, 2.2])
     assert (few.low, few.p, few.n) == (None, None, 3)
     assert unpaired_effect([], [1.0]).n == 0
-    with pytest.raises(ValueError, match="zero or negative"):
-        unpaired_effect([0.0], [1.0])
+    with pytest.raises(ValueError, match="negative"):
+        unpaired_effect([-1.0], [1.0])
+
+
+def test_a_zero_ranks_below_everything_and_two_zeros_are_equal():
+    gone = unpaired_effect([0.0] * 7, sample(1, 7))
+    assert (gone.ratio, gone.low, gone.high) == (0.0, 0.0, 0.0)
+    assert gone.p < 0.01
+    appeared = unpaired_effect(sample(1, 7), [0.0] * 7)
+    assert (appeared.ratio, appeared.low) == (math.inf, math.inf)
+    never = unpaired_effect([0.0] * 7, [0.0] * 7)
+    assert (never.ratio, never.low, never.high, never.p) == (1.0, 1.0, 1.0, 1.0)
+    some = unpaired_effect([0.0, *sample(1, 9)], sample(2, 10))
+    assert 0 < some.low < some.ratio < some.high < math.inf

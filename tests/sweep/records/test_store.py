@@ -119,6 +119,15 @@ def test_one_file_of_two_that_is_from_yesterday_is_not_read(filled):
     assert "s" in set(filled.records().samples()["series"])
 
 
+def test_a_folder_with_nothing_but_the_table_of_records_is_read(filled, tmp_path):
+    filled.records().compact()
+    mailed = tmp_path / "mailed"
+    mailed.mkdir()
+    shutil.copy(filled.path / RECORDS, mailed)
+    pd.testing.assert_frame_equal(read_sweep(mailed).frame(), filled.records().frame())
+    assert read_sweep(mailed).samples().empty
+
+
 def test_a_folder_without_ledger_or_specification_is_read(filled):
     filled.records().compact()
     whole = filled.records().frame()

@@ -22,7 +22,7 @@ objectives: [{metric: recall, direction: maximize}]
         "slow: [a]\nload: a",
         "side_by_side: 4",
         "more_blocks: 4\nconfirm: 3\nbudget: {minutes: 5, runs: 100}\nmemory_limit_gib: 1.5",
-        "mode: search\nsearch: {ranges: {n_batch: {low: 1, high: 512, log: true}}}",
+        "mode: search\nbaseline: {}\nsearch: {ranges: {n_batch: {low: 1, high: 512, log: true}}}",
         "workloads: {chat: {n_batch: 1}, agents: {n_batch: 2}}\nwhere: [a < 2 or workload == 'chat']",
         "workloads: {chat: {n_batch: 1}, agents: {n_batch: 2}}\n"
         "targets: [{name: t, metric: recall, of: {a: 1, workload: chat}, at_least: 1}]",

@@ -18,6 +18,10 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 
+_WIDE = 10.0
+"""Medians that span more than this factor are coloured by their logarithms."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facet:
     """One map; every array is (levels of y, levels of x).
@@ -62,9 +66,16 @@ class Plan:
         """Runs of a cell that lacks none."""
         return max(int(facet.counts.max()) for facet in self.facets)
 
+    @property
+    def by_factors(self) -> bool:
+        """Whether colours go by the logarithm: else one cell far off would leave all others in one shade."""
+        return bool(self.medians.min() > 0 and self.medians.max() > _WIDE * self.medians.min())
+
     def brightness(self, median: float) -> float:
         """Place of a median on the colour scale: 0 dark, 1 bright; the best is brightest."""
         low, high = self.medians.min(), self.medians.max()
+        if self.by_factors:
+            low, high, median = np.log(low), np.log(high), float(np.log(median))
         share = float((median - low) / (high - low)) if high > low else 1.0
         return 1 - share if self.less_is_more and high > low else share
 

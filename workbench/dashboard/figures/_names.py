@@ -39,7 +39,7 @@ def names_beside(plot: Plot, width: float, height: float) -> list[dict[str, Any]
 
 def _short_names(plot: Plot) -> list[str]:
     """Names part by part (one level each), every part cut to what tells it from the others in its place."""
-    named = plot.points if len(plot.points) <= _MOST else [*plot.best, *plot.doubtful]
+    named = plot.points if len(plot.points) <= _MOST else plot.best
     rows = [point.name.split(SEPARATOR) for point in plot.points]
     short: dict[tuple[int, int, str], str] = {}
     for places in {len(row) for row in rows}:

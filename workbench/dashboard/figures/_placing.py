@@ -63,8 +63,8 @@ def placed(
 ) -> list[Place | None]:
     """A place for each label where it covers no point, no other label and no edge; ``None``: there is none.
 
-    Greedy, in the order given: the labels that matter most come first. Lines are crossed only where nothing else is
-    free.
+    Greedy, in the order given: the labels that matter most come first. Lines are crossed by the first ``far`` labels
+    only, and where nothing else is free.
 
     Args:
         points: pixels of every point; the first ``len(labels)`` have a label.
@@ -79,7 +79,8 @@ def placed(
         places = _places(_DISTANCES if number < far else _DISTANCES[:1])
         boxes = {place: _box(x, y, _LETTER * len(label), place) for place in places}
         free = [place for place, box in boxes.items() if box.within(room) and not _meets_any(box, taken)]
-        choice = next((place for place in free if not _meets_any(boxes[place], lines)), free[0] if free else None)
+        otherwise = free[0] if free and number < far else None  # a name struck through is worse than none
+        choice = next((place for place in free if not _meets_any(boxes[place], lines)), otherwise)
         if choice is not None:
             taken.append(boxes[choice])
         found.append(choice)

@@ -118,8 +118,11 @@ def _title(metric: str, rows: list[Comparison]) -> str:
             f"{name}: {counts['better']} of {len(rows)} better than {_reference(rows)}{worse}; "
             f"best {format_ratio(best.effect.ratio)} with {best.label}"
         )
-    if len(counts) == 1:
-        told = {"worse": "worse than", "equivalent": "equivalent to", "inconclusive": "not yet told apart from"}
-        return f"{name}: all {len(rows)} configurations are {told[rows[0].verdict]} {_reference(rows)}"
+    if len(rows) > 1 and len(counts) == 1:
+        verdict, reference = rows[0].verdict, _reference(rows)
+        if verdict == "inconclusive":
+            return f"{name}: none of {len(rows)} configurations is told apart from {reference} yet"
+        told = {"worse": "worse than", "equivalent": "equivalent to"}
+        return f"{name}: all {len(rows)} configurations are {told[verdict]} {reference}"
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     return f"{name}: no configuration is better than {_reference(rows)} ({listed})"

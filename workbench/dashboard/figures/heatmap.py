@@ -238,6 +238,7 @@ def _told(analysis: Analysis, name: str, key: str) -> str:
 
 def _description(analysis: Analysis, plan: Plan) -> str:
     bright = "better" if data.objective_of(analysis, plan.metric) else "higher"
+    scale = ", by factors (a logarithmic scale of colours)" if plan.by_factors else ""
     names = pooled(analysis, plan)
     others = f" Runs of all levels of {', '.join(names)} are pooled." if names else ""
     unit = f" in {symbol}" if (symbol := unit_of(plan.metric).symbol) else ""
@@ -245,4 +246,4 @@ def _description(analysis: Analysis, plan: Plan) -> str:
     missing = any(((facet.counts == 0) & (facet.refused == 0)).any() for facet in plan.facets)
     hatched = " Hatched: it did not fit into memory." if refused else ""
     dotted = " Dotted outline: no run of it finished." if missing else ""
-    return f"Median{unit} of the runs of each combination. Brighter is {bright}.{others}{hatched}{dotted}"
+    return f"Median{unit} of the runs of each combination. Brighter is {bright}{scale}.{others}{hatched}{dotted}"

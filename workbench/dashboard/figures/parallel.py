@@ -70,7 +70,7 @@ def parallel(
     top = _LINE * headings + 14
     figure = go.Figure(_traces(lines))
     figure.update_layout(
-        xaxis={"range": [-0.12, len(lines.axes) - 0.28], "visible": False, "fixedrange": True},
+        xaxis={"range": [-0.12, len(lines.axes) - 0.1], "visible": False, "fixedrange": True},
         yaxis={"range": [-0.02, 1.02], "visible": False, "fixedrange": True},
         shapes=[_axis_line(place) for place in range(len(lines.axes))],
         annotations=[note for place, axis in enumerate(lines.axes) for note in _notes(place, axis)],

@@ -13,7 +13,7 @@ from workbench.dashboard.figures._front import Value
 from workbench.dashboard.figures._names import names_beside
 from workbench.dashboard.figures._pairs import direction_of, owner, pairs, partner
 from workbench.dashboard.figures._placing import Scale, log_ticks
-from workbench.dashboard.figures._points import Plot, Point, of_analysis, plot_of, points_of
+from workbench.dashboard.figures._points import SEPARATOR, Plot, Point, of_analysis, plot_of, points_of
 from workbench.dashboard.text import plain, shortened, wrapped
 from workbench.dashboard.theme import BLUE, NEUTRAL
 from workbench.dashboard.units import axis_title, format_number, format_value, metric_name, shown
@@ -23,6 +23,8 @@ from workbench.sweep.results import Analysis, Direction
 _HEIGHT, _AXIS, _LEGEND = 380, 54, 34
 _WIDE, _NARROW = 620, 250
 _MOST_TICKS, _FEW_TICKS = 7, 4
+_OPACITY = {"best": 1.0, "doubtful": 0.8, "rest": 0.6}
+"""The front stands out, however many bars lie around it."""
 _ROLES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "best": ("on the front", BLUE, {"size": 11, "symbol": "circle"}),
     "doubtful": ("perhaps on the front", BLUE, {"size": 10, "symbol": "circle-open", "line": {"width": 2}}),
@@ -70,7 +72,9 @@ def pareto(analysis: Analysis, metric: str, *, x: str | None = None, y: str | No
     cost, quality = pair
     ways = direction_of(analysis, cost), direction_of(analysis, quality)
     frame = of_analysis(analysis, cost, quality)
-    return pareto_figure(frame, cost=cost, quality=quality, label="label", cost_is=ways[0], quality_is=ways[1])
+    return _figure(
+        plot_of(points_of(frame, cost, quality, ["label"]), cost, quality, *ways), list(data.varied(analysis))
+    )
 
 
 def _pair(analysis: Analysis, metric: str, x: str | None, y: str | None) -> tuple[str, str] | None:
@@ -123,10 +127,11 @@ def pareto_figure(
     points = points_of(frame, cost, quality, labels)
     if not points:
         raise UsageError(f"No run has both {cost!r} and {quality!r}. Record both, then draw again.")
-    return _figure(plot_of(points, cost, quality, cost_is, quality_is))
+    return _figure(plot_of(points, cost, quality, cost_is, quality_is), labels)
 
 
-def _figure(plot: Plot) -> go.Figure:
+def _figure(plot: Plot, parts: Sequence[str]) -> go.Figure:
+    """The front; ``parts`` are what names of points are made of, in their order."""
     figure = go.Figure(
         [
             _line(plot),
@@ -146,7 +151,7 @@ def _figure(plot: Plot) -> go.Figure:
     return theme.finish(
         figure,
         title=_title(plot),
-        description=_description(plot),
+        description=_description(plot, parts),
         height=_HEIGHT + _AXIS + _LEGEND,
         narrow={"annotations": names_beside(plot, _NARROW, _HEIGHT), **_narrow_ticks(plot.x)},
         narrow_below=_WIDE,
@@ -178,7 +183,7 @@ def _markers(plot: Plot, points: Sequence[Point], role: str) -> list[go.Scatter]
             marker={"color": colour, **marker},
             error_x=_bars(plot.cost, [point.cost for point in points], colour, plot.x),
             error_y=_bars(plot.quality, [point.quality for point in points], colour, plot.y),
-            opacity=0.75 if role == "rest" else 1,
+            opacity=_OPACITY[role],
             text=[_hover(plot, point) for point in points],
             hovertemplate="%{text}<extra></extra>",
         )
@@ -246,11 +251,12 @@ def _title(plot: Plot) -> str:
     )
 
 
-def _description(plot: Plot) -> str:
-    ways = {"minimize": "lower", "maximize": "higher"}
+def _description(plot: Plot, parts: Sequence[str]) -> str:
+    named = f"Names are the levels of {SEPARATOR.join(parts)}; one" if len(parts) > 1 else "A name"
+    across, up = {"minimize": "left", "maximize": "right"}, {"minimize": "down", "maximize": "up"}
     return (
-        f"Each point is one configuration: {ways[plot.cost_is]} is better across, {ways[plot.quality_is]} is better "
-        "up. The dotted line joins those that no other beats in both respects. Bars are 95 % intervals, where "
+        f"Each point is one configuration: better is further {across[plot.cost_is]} and further {up[plot.quality_is]}. "
+        "The dotted line joins those that no other beats in both respects. Bars are 95 % intervals, where "
         "there are enough runs for one; open blue: beaten, but not beyond these intervals; grey: beaten. "
-        "A name is left out where it would cover something, and then shows when the point is touched."
+        f"{named} is left out where it would cover something, and then shows when the point is touched."
     )

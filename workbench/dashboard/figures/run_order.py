@@ -36,8 +36,9 @@ def drawable(analysis: Analysis, metric: str) -> bool:
 
 
 def drawings(analysis: Analysis, metric: str) -> list[dict[str, Any]]:
-    """With the machine's readings under objectives and quality; under every other metric they would only repeat."""
-    return [{"machine": data.objective_of(analysis, metric) is not None}]
+    """With the machine's readings under the first measure asked for; under every other they would only repeat."""
+    first = next((one.metric for one in analysis.objectives if drawable(analysis, one.metric)), None)
+    return [{"machine": metric == first}]
 
 
 def run_order(analysis: Analysis, metric: str, *, machine: bool = True) -> go.Figure:

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from workbench.dashboard import data, theme
 from workbench.dashboard.figures._front import Value
 from workbench.dashboard.figures._panels import MOST_LINES, MOST_PANELS, Choice, Line, Panel, choose, numeric, panels
-from workbench.dashboard.figures._placing import Scale, scale_of
+from workbench.dashboard.figures._placing import Scale, log_ticks, scale_of
 from workbench.dashboard.text import plain, shortened, told_apart, wrapped
 from workbench.dashboard.theme import NEUTRAL, PALETTE
 from workbench.dashboard.units import axis_title, format_number, format_value, metric_name, shown
@@ -29,6 +29,7 @@ _APART = 0.01
 """Share of the axis by which the lines' points are moved apart, so that their bars do not cover each other."""
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 _WIDE_RANGE = 6.0
+_MOST_TICKS = 6
 _ROW_OF_CROSSES = 0.075
 """Share of the panel's height that the crosses of one line take, below all values."""
 
@@ -280,7 +281,10 @@ def _y_axis(plan: _Plan, domain: tuple[float, float], at: int, first: bool) -> d
         "automargin": False,
         "title": {"text": wrapped(axis_title(plan.metric), 26) if first else ""},
     }
-    return {**axis, "type": "log", "dtick": 1} if plan.y.log else axis
+    if not plan.y.log:
+        return {**axis, "separatethousands": True}
+    values, texts = log_ticks(plan.y, _MOST_TICKS)
+    return {**axis, "type": "log", "tickmode": "array", "tickvals": values, "ticktext": texts}
 
 
 def _heading(panel: Panel, left: float, top: float, pixels: float) -> dict[str, Any]:

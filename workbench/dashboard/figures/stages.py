@@ -190,7 +190,7 @@ def _title(rows: Mapping[str, Mapping[str, float]], stages: Sequence[str]) -> st
     if not total:
         return f"{len(rows)} rows, none of which took any time"
     largest = max(sums, key=lambda stage: sums[stage])
-    return f"{sums[largest] / total:.0%} of the time goes to {largest}"
+    return f"{100 * sums[largest] / total:.0f} % of the time goes to {largest}"
 
 
 def _waited(row: Mapping[str, float]) -> float:

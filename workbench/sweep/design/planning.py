@@ -25,7 +25,12 @@ from workbench.sweep.specification.notebooks import code_hash
 from workbench.sweep.specification.spec import SweepSpec
 
 Phase = Literal["search", "grid", "more", "confirm"]
-PHASES: dict[Phase, str] = {"search": "trial block", "grid": "block", "more": "further block", "confirm": "confirmation"}
+PHASES: dict[Phase, str] = {
+    "search": "trial block",
+    "grid": "block",
+    "more": "further block",
+    "confirm": "confirmation",
+}
 """What a block of each phase is called."""
 
 __all__ = [
@@ -54,8 +59,8 @@ class Cell:
         id: the same for the same configuration, role, phase, block and notebook code, whatever else the sweep holds.
         configuration: what is run.
         block: 0-based, within its phase.
-        phase: "search": a trial of a search with the baseline beside it; "grid": every configuration in every block; "more": of those whose ranking was undecided;
-            "confirm": what was chosen, and its reference, in fresh blocks.
+        phase: "search": a trial of a search, and the baseline beside it; "grid": every configuration in every block;
+            "more": of those whose ranking was undecided; "confirm": what was chosen and its reference, in fresh blocks.
     """
 
     id: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import queue
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from workbench.errors import MissingExtra, SweepError, UsageError
 from workbench.interfaces import Job, Outcome
+from workbench.interfaces.work import Reason
 from workbench.sweep.execution.dask_worker import stop, work
 from workbench.sweep.execution.local import importable
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 1.0
 _JOIN_S = 60.0
+_REJOIN_S = 20.0
 
 
 class DaskExecutor:
@@ -46,6 +49,7 @@ class DaskExecutor:
         workers: with neither: how many to start on this machine; default: one a GPU, else one.
         share_hosts: several workers of one host may compute at once even without a GPU each. Only where no time is
             measured.
+        slots: more than one: as ``share_hosts``, and so many workers here if nobody says how many or where.
         join_s: how long to wait for the first worker.
 
     Raises:
@@ -61,21 +65,29 @@ class DaskExecutor:
         cluster: Any = None,
         workers: int | None = None,
         share_hosts: bool = False,
+        slots: int = 1,
         join_s: float = _JOIN_S,
     ) -> None:
         if address is not None and cluster is not None:
             raise UsageError("Give an address or a cluster, not both.")
-        distributed = _distributed()
-        self.timeout_s, self._share_hosts, self._function = timeout_s, share_hosts, ("", "")
-        self._owned = _here(workers) if address is None and cluster is None else None
-        self._client: Client | None = None
+        self.timeout_s, self._function = timeout_s, ("", "")
+        self._share_hosts = share_hosts or slots > 1
+        self._workers = workers or (slots if slots > 1 else None)
+        self._mine = address is None and cluster is None
         self._over: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._begin(address or cluster, join_s)
+
+    def _begin(self, cluster: Any, join_s: float) -> None:
+        """Connect to a cluster or an address, or to workers of our own."""
+        distributed = _distributed()
+        self._owned = _here(self._workers) if self._mine else None
+        self._client: Client | None = None
         try:
-            self._client = distributed.Client(address or cluster or self._owned, set_as_default=False, timeout=join_s)
+            self._client = distributed.Client(cluster or self._owned, set_as_default=False, timeout=join_s)
             self._client.wait_for_workers(1, timeout=join_s)
         except (OSError, TimeoutError) as error:
             self.close()
-            where = address or cluster or "this machine"
+            where = cluster or "this machine"
             raise SweepError(f"No Dask worker within {join_s:g} s at {where}.") from error
 
     @classmethod
@@ -92,10 +104,13 @@ class DaskExecutor:
             MissingExtra: dask-jobqueue is not installed.
         """
         _distributed()
+        on_ctrl_c = signal.getsignal(signal.SIGINT)
         try:
             from dask_jobqueue import SLURMCluster
         except ImportError as error:
             raise MissingExtra("dask_jobqueue", "dask") from error
+        finally:  # its import has Ctrl-C leave the process with status 0, as if all were done
+            signal.signal(signal.SIGINT, on_ctrl_c)
         extra = list(options.pop("job_extra_directives", []))
         if gpus_per_job:
             extra.append(f"--gres=gpu:{gpus_per_job}")
@@ -185,10 +200,7 @@ class DaskExecutor:
     def _ended(self, running: Mapping[Future, tuple[Job, str]]) -> list[Future]:
         """Those that are over, be it because their worker is gone; after a look's time perhaps none."""
         if not running:  # jobs without a worker: one may join
-            try:
-                self._connected().wait_for_workers(1, timeout=_JOIN_S)
-            except TimeoutError as error:
-                raise SweepError("The last Dask worker is gone and none came back. Run again to go on.") from error
+            self._wait_for_one()
             return []
         try:
             over = self._over.get(timeout=_LOOK_S)
@@ -197,13 +209,37 @@ class DaskExecutor:
             alive = self._alive()
             return [future for future, (_, worker) in running.items() if worker not in alive]
 
+    def _wait_for_one(self) -> None:
+        try:
+            self._connected().wait_for_workers(1, timeout=_REJOIN_S if self._mine else _JOIN_S)
+        except TimeoutError as error:
+            if not self._mine:
+                raise SweepError("The last Dask worker is gone and none came back. Run again to go on.") from error
+            # Dask gives a worker up that was killed while it started: a cluster of our own is then made anew
+            self.close()
+            self._begin(None, _JOIN_S)
+
     def _outcome(self, future: Future, worker: str) -> Outcome:
-        if future.status == "finished":
-            return Outcome(**json.loads(future.result()))
-        why = str(future.exception()) if future.status == "error" else "it went away"
+        from distributed import CancelledError, KilledWorker
+
+        reason: Reason = "lost"
+        try:
+            return Outcome(**json.loads(self._fetched(future, worker)))
+        except (KilledWorker, CancelledError, TimeoutError) as problem:
+            error = f"the Dask worker {worker} was lost in mid-run: {problem or 'it went away'}"
+        except Exception as problem:  # whatever goes wrong on a worker comes back here, and is an outcome
+            error, reason = f"the Dask worker {worker} could not run it: {problem!r}", "error"
         future.cancel()
-        error = f"the Dask worker {worker} was lost in mid-run: {why}"
-        return Outcome(status="failed", result=None, error=error, elapsed_s=0.0, host=worker, reason="lost")
+        return Outcome(status="failed", result=None, error=error, elapsed_s=0.0, host=worker, reason=reason)
+
+    def _fetched(self, future: Future, worker: str) -> str:
+        """The result, which lies on the worker: a future that is finished becomes open again when that one dies."""
+        while True:
+            try:
+                return str(future.result(timeout=_LOOK_S))
+            except TimeoutError:
+                if worker not in self._alive():
+                    raise
 
     def _stop(self, running: Mapping[Future, tuple[Job, str]]) -> None:
         """Nothing may go on running unattended."""
@@ -273,7 +309,7 @@ def _here(workers: int | None) -> Any:
     wanted = len(places) if workers is None else workers
     if found and wanted > len(found):
         raise UsageError(f"This machine has {len(found)} GPUs, so at most that many workers. Leave `workers` out.")
-    common = {"nthreads": 1, "memory_limit": 0, "silence_logs": 40}
+    common = {"nthreads": 1, "memory_limit": 0, "silence_logs": 30}
     options = [{**common, **(places[index] if found else {})} for index in range(wanted)]
     # a job must never be run again behind the driver's back: its ledger counts attempts
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):

@@ -52,7 +52,8 @@ class Driver:
         self._allowed: dict[str, int] = {}
 
     def recover(self) -> None:
-        """Take over what an interrupted driver left, this one included."""
+        """Take over what an interrupted driver left, this one included: its runs, and a wish for a pause."""
+        self._pause.forget()
         self._books.recover({cell.id: cell for cell in planned(self.spec, self._agenda)})
 
     def run(self, executor: Executor, function: CellFunction | None, *, again: bool, progress: bool) -> None:
@@ -64,7 +65,6 @@ class Driver:
             again: also what failed in an earlier call, or was out of memory.
             progress: show bars.
         """
-        self._pause.forget()
         keep(self.spec, self.folder)
         self._standing = Standing(self.spec, planned(self.spec, self._agenda), self.ledger.attempts())
         before = dict(self._standing.failures) if again else None
@@ -76,8 +76,6 @@ class Driver:
                     self._bars.expect(cells, self._has_ended)
                     self._queue.extend([cell for cell in cells if self._is_wanted(cell, before)])
                     self._work(executor, function or self._jobs.function())
-        if self.paused:
-            self._pause.forget()
 
     def _findings(self) -> list[Run]:
         return [run for run in self._standing.runs() if run.cell.phase != "confirm"]

@@ -7,9 +7,11 @@ How runs are driven stands in :mod:`.driver`, what runs next in :mod:`.planners`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from workbench.errors import UsageError
 from workbench.interfaces import Executor
 from workbench.registry import executors
 from workbench.storage import FolderLock
@@ -78,7 +80,7 @@ class Sweep:
         Args:
             progress: show bars on standard error.
             retry_failed: also run cells again that failed in an earlier call, or were out of memory.
-            executor: a registered name, or an executor (which stays open).
+            executor: a registered name, or an executor (which stays open), see :meth:`executor`.
 
         Raises:
             StoreInUse: another driver is running this sweep.
@@ -91,16 +93,35 @@ class Sweep:
         with FolderLock(self.folder), Ledger(self.folder / LEDGER) as ledger:
             driver = Driver(self.spec, self.folder, ledger)
             driver.recover()
-            owned = self._executor(executor) if isinstance(executor, str) else None
+            chosen = self.executor(executor) if isinstance(executor, str) else executor
             try:
-                driver.run(owned or executor, self._function, again=retry_failed, progress=progress)  # type: ignore[arg-type]
+                driver.run(chosen, self._function, again=retry_failed, progress=progress)
             finally:
-                if owned is not None:
-                    owned.close()
+                if chosen is not executor:
+                    chosen.close()
                 driver.recover()  # Ctrl-C may come between the end of a run and its reply
         self.paused = driver.paused
         self.compact()
         return self.analyse()
+
+    def executor(self, name: str = "local", *, address: str | None = None) -> Executor:
+        """An executor with this sweep's deadline and as many runs side by side; whoever asked for it closes it.
+
+        Args:
+            name: a registered one.
+            address: where its scheduler listens, for one that reaches other machines ("dask").
+
+        Raises:
+            UnknownName: there is none of this name.
+            UsageError: it runs on this machine only, so that an address means nothing to it.
+            MissingExtra: what it needs is not installed.
+        """
+        options: dict[str, Any] = {"slots": self.spec.side_by_side} if self.spec.side_by_side > 1 else {}
+        if address is not None:
+            if "address" not in signature(executors.get(name)).parameters:
+                raise UsageError(f"The executor {name!r} takes no address. Leave it out, or choose 'dask'.")
+            options["address"] = address
+        return executors.create(name, timeout_s=self.spec.timeout_s, **options)
 
     def pause(self) -> bool:
         """Ask the process that runs this sweep to stop after the run in progress; the next :meth:`run` goes on.
@@ -189,10 +210,6 @@ class Sweep:
     def __repr__(self) -> str:
         audit = self.status()
         return f"Sweep({self.spec.name!r}: {audit.done} of {audit.planned} runs done, {audit.failed} failed)"
-
-    def _executor(self, name: str) -> Executor:
-        slots = {"slots": self.spec.side_by_side} if self.spec.side_by_side > 1 else {}
-        return executors.create(name, timeout_s=self.spec.timeout_s, **slots)
 
     def _attempts(self) -> list[Attempt]:
         path = self.folder / LEDGER

@@ -92,6 +92,10 @@ class Standing:
             ),
         )
 
+    def unplanned(self) -> int:
+        """Finished runs of cells that are not planned: of levels that were changed, fewer blocks, edited code."""
+        return sum(attempt.status == "done" and cell not in self.cells for cell, attempt in self._counted.items())
+
     def boundaries(self) -> tuple[Boundary, ...]:
         """Configurations that did not fit into memory, in the order of the plan."""
         found: dict[str, list[Cell]] = {}

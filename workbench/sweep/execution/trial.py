@@ -19,10 +19,12 @@ import nbformat
 
 from workbench.errors import SweepError
 from workbench.evaluation.memory_processes import kill_moments
+from workbench.interfaces import Job
+from workbench.storage import write_json
 from workbench.storage.ledger import Attempt, Ledger
+from workbench.sweep.execution.jobs import OUTCOME
 from workbench.sweep.execution.runner import Sweep
 from workbench.sweep.specification.spec import SweepSpec
-from workbench.testing.jobs import leave_outcome
 
 _ARMS = 5
 _DRIVER = "import sys; from workbench.sweep.execution.trial import drive; drive(sys.argv[1])"
@@ -89,6 +91,14 @@ def drive(specification: str) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sweep.run(progress=False)
+
+
+def leave_outcome(job: Job) -> Mapping[str, Any]:
+    """Measure nothing, and leave what a cell that reached its end leaves in its ``folder``."""
+    time.sleep(0.01)
+    result = {"record": {"metrics": {"speed": 1.0}, "info": {}, "series": {}}, "environment": {}}
+    write_json(Path(job.payload["folder"]) / OUTCOME, {"cell": job.id, "elapsed_s": 0.01, "result": result})
+    return result
 
 
 def _specification(folder: Path, blocks: int) -> Path:
@@ -159,5 +169,5 @@ def _attempts(sweep: Sweep) -> list[Attempt]:
 
 def _left_behind(sweep: Sweep) -> list[tuple[dict[str, Any], int]]:
     """What runs that reached their end wrote, with the number of the attempt."""
-    paths = (sweep.folder / "runs").glob("*/outcome.json")
+    paths = (sweep.folder / "runs").glob(f"*/{OUTCOME}")
     return [(json.loads(path.read_text()), int(path.parent.name.rpartition("-")[2])) for path in paths]

@@ -16,7 +16,7 @@ from typing import Any
 from workbench.evaluation.retrieval import exact_share
 from workbench.sweep.design.planning import Configuration, configurations
 from workbench.sweep.findings.claims import REMEDIES, ClaimResult, Measured, judge
-from workbench.sweep.findings.comparing import LENGTH_METRIC, TIME_UNITS
+from workbench.sweep.findings.comparing import EMPTY_ANSWERS, LENGTH_METRIC, TIME_UNITS
 from workbench.sweep.findings.ground import floor
 from workbench.sweep.findings.statistics import BLOCKS_FOR_INTERVAL, BLOCKS_TO_DECIDE, LEAST_BAND, paired_effect
 from workbench.sweep.findings.targets import select
@@ -130,7 +130,10 @@ def _length(claim: ClaimSpec, arm: Configuration, against: Configuration | None,
     """Answers of unequal length make times incomparable: "faster because shorter"."""
     if against is None or not claim.metric.endswith(TIME_UNITS):
         return ""
-    pairs = [pair for pair in _pairs(claim, arm, against, table, LENGTH_METRIC) if min(pair) > 0]
+    every = _pairs(claim, arm, against, table, LENGTH_METRIC)
+    if any(min(pair) <= 0 < max(pair) for pair in every):
+        return EMPTY_ANSWERS
+    pairs = [pair for pair in every if min(pair) > 0]
     ratio = math.exp(statistics.fmean(math.log(ours / theirs) for ours, theirs in pairs)) if pairs else 1.0
     if abs(math.log(ratio)) <= LEAST_BAND:
         return ""
@@ -170,6 +173,7 @@ def _bounded(
         estimate=statistics.median(values),
         low=min(low for low, _ in known) if whole else None,
         high=max(high for _, high in known) if whole else None,
+        least=min(values),
         n=len(values),
         note=note if whole else "a run recorded none",
     )

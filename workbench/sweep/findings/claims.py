@@ -3,12 +3,13 @@
 A claim names a range: from its *near end*, seen from no effect, to its far end. Measured is a figure with a 95 %
 interval. The verdicts:
 
-- **confirmed**: the whole interval reaches the near end or lies beyond it; more than claimed confirms, too. Of a claim
-  without a size ("starts faster"): the whole interval lies beyond what makes no difference.
+- **confirmed**: the whole interval reaches the near end or lies beyond it, and, where an effect is claimed, beyond what
+  makes no difference; more than claimed confirms, too. Of a claim without a size ("starts faster"): the whole interval
+  lies beyond what makes no difference.
 - **partly**: there is an effect in the claimed direction (the whole interval lies beyond what makes no difference), and
   the whole interval falls short of the near end: less than claimed.
 - **refuted**: the whole interval falls short of the near end, and no effect is shown, or one the other way.
-- **inconclusive**: the interval reaches across the near end, or there is none.
+- **inconclusive**: the interval reaches across the near end, there is none, or equal runs differ by as much.
 - **cannot be tested here**: what the claim needs (a GPU, data) is missing; a figure from elsewhere must not stand in.
 - **not run yet**: no run has finished.
 
@@ -32,7 +33,7 @@ CLAIM_VERDICTS: tuple[ClaimVerdict, ...] = get_args(ClaimVerdict)
 
 REMEDIES: Mapping[str, str] = {
     "gpu": "it needs a GPU and a llama.cpp that uses it",
-    "data": "set WORKBENCH_DATA to the folder with the data sets",
+    "data": "set WORKBENCH_DATA to a folder of data sets; where to get which: docs/metrics.md, Data sets",
 }
 """What a claim needs → what to say where it is missing."""
 
@@ -45,6 +46,7 @@ class Measured:
         estimate: a ratio or a value; ``None``: not measured.
         low: lower end of its 95 % interval; ``None``: there is none.
         high: upper end.
+        least: the smallest of several runs' values; ``None``: not told.
         n: blocks, or runs, behind it.
         band: half-width of what makes no difference, as a share of a ratio of 1.
         objection: what speaks against reading anything into it.
@@ -54,6 +56,7 @@ class Measured:
     estimate: float | None = None
     low: float | None = None
     high: float | None = None
+    least: float | None = None
     n: int = 0
     band: float = 0.0
     objection: str = ""
@@ -112,7 +115,7 @@ def judge(claim: ClaimSpec, seen: Measured) -> tuple[ClaimVerdict, str]:
 
 def _all_of_them(seen: Measured) -> tuple[ClaimVerdict, str]:
     """A share of 1: no interval of trials can reach it, one exception refutes it."""
-    if seen.estimate == 1:
+    if (seen.estimate if seen.least is None else seen.least) == 1:
         return "confirmed", f"there was no exception; the interval reaches down to {seen.low:.3%}"
     return "refuted", "there were exceptions"
 
@@ -131,6 +134,8 @@ def _of_a_size(claim: ClaimSpec, seen: Measured, near: float) -> tuple[ClaimVerd
     worst, best = _ends(claim, seen)
     effect = _has_no_effect(claim) and _beyond(claim, worst, _edge(claim, seen.band))
     if not _beyond(claim, near, worst):
+        if not effect and claim.is_ratio and _beyond(claim, near, 1.0):
+            return "inconclusive", f"equal runs differ by up to {seen.band:.1%} here, which is as much"
         far = claim.high if claim.direction == "maximize" else claim.low
         more = far is not None and far != near and _beyond(claim, worst, far)
         return "confirmed", "the whole interval lies beyond the claimed range: more than claimed" if more else (

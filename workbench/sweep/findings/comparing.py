@@ -18,6 +18,8 @@ from workbench.sweep.results import Comparison, Effect, MainEffect, Objective
 from workbench.sweep.specification.spec import SweepSpec
 
 LENGTH_METRIC = "output_tokens"
+EMPTY_ANSWERS = "one of two had an answer without tokens, so times do not compare"
+_NO_RATIO = "values without a ratio: zero or negative"
 TIME_UNITS = ("_ms", "_s", "_tps", "_joules", "_rps")
 """Endings of metrics that a shorter answer makes look better."""
 
@@ -74,7 +76,9 @@ def _weighed(
     effect, said = ground.effect(pairs)
     if effect.n and not said and metric.endswith(TIME_UNITS):
         lengths = ground.table.pairs(ours.label, theirs.label, LENGTH_METRIC)
-        if any(one != other for one, other in lengths.values()):
+        if any(min(pair) <= 0 < max(pair) for pair in lengths.values()):
+            said = EMPTY_ANSWERS
+        elif any(one != other for one, other in lengths.values()):
             said = _length_objection(metric, effect_of(lengths)[0].ratio)
     return pairs, effect, said
 
@@ -167,8 +171,9 @@ def main_effects(steps: Sequence[Step], ground: Ground, objective: Objective) ->
 def _main_draft(ground: Ground, metric: str, step: Step) -> _Draft:
     logs, objection = _averaged(ground.table, step.matched, metric)
     if logs and not objection and metric.endswith(TIME_UNITS):
-        lengths, _ = _averaged(ground.table, step.matched, LENGTH_METRIC)
-        objection = _length_objection(metric, statistics.effect_of_logs(list(lengths.values())).ratio)
+        lengths, said = _averaged(ground.table, step.matched, LENGTH_METRIC)
+        ratio = statistics.effect_of_logs(list(lengths.values())).ratio
+        objection = EMPTY_ANSWERS if said == _NO_RATIO else _length_objection(metric, ratio)
     return _Draft(
         label=f"{step.parameter}={show(step.level)}",
         configuration={step.parameter: step.level},
@@ -219,7 +224,7 @@ def _averaged(
         return {}, "no block has a finished run of both"
     blocks = sorted(set.intersection(*(set(pairs) for pairs in found)))
     if any(a != b and min(a, b) <= 0 for pairs in found for a, b in pairs.values()):
-        return {}, "values without a ratio: zero or negative"
+        return {}, _NO_RATIO
     logs = {
         block: [
             0.0 if pairs[block][0] == pairs[block][1] else math.log(pairs[block][0] / pairs[block][1])

@@ -170,24 +170,45 @@ def _best_so_far(found: Found, arm: Configuration) -> tuple[str, ...]:
 
 def _keep_reference(found: Found) -> tuple[bool, str]:
     """The reference itself is the choice: conclusive if nothing measured could be better by more than the band."""
-    others = [arm for arm in found.grid if found.evidence(arm) is not None]
-    open_ones = contenders(found)
+    others = [evidence for arm in found.grid if (evidence := found.evidence(arm)) is not None]
     label = found.reference.label
     if not others:
         return True, f"Nothing to choose between: {label} is the only configuration."
-    if open_ones and (best := found.evidence(open_ones[0])) is not None:
+    if open_ones := contenders(found):
+        return False, _open_headline(found, open_ones)
+    least = min((one.effect.n for one in others if one.effect.n), default=0)
+    if least < found.ground.least:
         return False, (
-            f"Inconclusive: no configuration is shown to be better than {label}, but {len(open_ones)} may be, first of "
-            f"all {best.label}: {_shown(found, best)}, {best.reason}."
+            f"Inconclusive: nothing speaks against keeping {label}, but there are only {least} complete blocks; "
+            f"{found.ground.least} are needed to decide."
         )
+    if len(others) == 1:
+        return True, f"Keep {label}: {others[0].label} is not better by more than the noise."
     return True, f"Keep {label}: none of the {len(others)} other configurations is better by more than the noise."
+
+
+def _open_headline(found: Found, open_ones: Sequence[Configuration]) -> str:
+    """Which may still be better than the reference; one whose estimate is worse is called so, not a candidate."""
+    label = found.reference.label
+    ahead = [arm for arm in open_ones if found.gain(arm) > 1]
+    best = found.evidence((ahead or open_ones)[0])
+    if best is None or not best.effect.n:
+        return f"Inconclusive: no block has a finished run of {label} and of another configuration."
+    shown = f"{best.label}: {_shown(found, best)}, {best.reason}"
+    if not ahead:
+        return f"Inconclusive: the estimates speak for {label}, but do not decide; nearest to it is {shown}."
+    return (
+        f"Inconclusive: no configuration is shown to be better than {label}, but {len(ahead)} may be, first of all "
+        f"{shown}."
+    )
 
 
 def _shown(found: Found, comparison: Comparison) -> str:
     hosts = sorted({run.host for run in found.ground.table.runs})
+    blocks = "block" if comparison.effect.n == 1 else "blocks"
     p = f", p={comparison.p_holm:.2g} after Holm" if comparison.p_holm is not None else ""
     return (
-        f"{found.objective.metric} {show_effect(comparison.effect)} blocks against {comparison.reference}{p}, "
+        f"{found.objective.metric} {show_effect(comparison.effect)} {blocks} against {comparison.reference}{p}, "
         f"on {', '.join(hosts)}"
     )
 

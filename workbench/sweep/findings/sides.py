@@ -53,6 +53,7 @@ class Side:
         facts: what may explain a difference: hosts, models, versions, code; name → value in words.
         same_sweep: a text that is equal for equal results folders.
         objectives: metrics it is about, and which way is good.
+        unfinished: runs that were tried and did not finish.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Side:
     facts: Mapping[str, str]
     same_sweep: str
     objectives: Sequence[Objective] = ()
+    unfinished: Sequence[SideRun] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,7 @@ class Match:
         pairs: those.
         only_a: labels of what only A has.
         only_b: and only B.
+        lost: those of ``only_a`` that B tried, too, and never finished.
         settings: parameters that are the same throughout each side, but not the same on both: name → (A's, B's).
         paired: both sides are of one sweep, so that runs of a block are pairs.
     """
@@ -124,6 +127,7 @@ class Match:
     pairs: Sequence[_Pair]
     only_a: Sequence[str]
     only_b: Sequence[str]
+    lost: Sequence[str]
     settings: Mapping[str, tuple[str, str]]
     paired: bool
 
@@ -140,10 +144,13 @@ def match(a: Side, b: Side) -> Match:
     varied = [name for name in names if any(len(side[name]) > 1 for side in levels)]
     groups = [_grouped(runs, varied) for runs in sides]
     both = [key for key in groups[0] if key in groups[1]]
+    tried = _grouped(b.unfinished, varied)
+    gone = {key: _label(runs[0], varied) for key, runs in groups[0].items() if key not in groups[1]}
     return Match(
         pairs=[_pair(groups[0][key], groups[1][key], varied) for key in both],
-        only_a=[_label(runs[0], varied) for key, runs in groups[0].items() if key not in groups[1]],
+        only_a=list(gone.values()),
         only_b=[_label(runs[0], varied) for key, runs in groups[1].items() if key not in groups[0]],
+        lost=[label for key, label in gone.items() if key in tried],
         settings={
             name: (_shown(levels[0][name]), _shown(levels[1][name]))
             for name in names
@@ -177,6 +184,8 @@ def differences(a: Side, b: Side, found: Match, measures: Sequence[Objective | s
 def _draft(pair: _Pair, metric: str, direction: Direction | None, band: float, paired: bool) -> Difference:
     a, b = _values(pair.a, metric), _values(pair.b, metric)
     effect, reason = _paired(a, b) if paired else _unpaired(a, b)
+    if paired and reason and set(a) & set(b):  # pairs need logarithms, ranks do not
+        effect, reason = _unpaired(a, b)
     return Difference(
         metric=metric,
         direction=direction,

@@ -155,7 +155,8 @@ def judge(
     """
     needed = blocks_needed(family, share, least)
     if effect.low is None or effect.high is None or effect.n < least:
-        return "inconclusive", f"only {effect.n} complete blocks; {needed} are needed to decide"
+        blocks = "block" if effect.n == 1 else "blocks"
+        return "inconclusive", f"only {effect.n} complete {blocks}; {needed} are needed to decide"
     top = 1 + band
     if 1 / top <= effect.low and effect.high <= top:
         return "equivalent", f"the whole interval lies within ±{band:.1%}"

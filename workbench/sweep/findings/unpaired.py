@@ -33,23 +33,42 @@ def unpaired_effect(values: Sequence[float], references: Sequence[float], level:
     Returns:
         ``n`` is the smaller sample's size; no interval below four and four, where none of 95 % exists.
 
+    A zero counts as infinitely far below anything positive: ranks know what to make of it, so a share of good answers
+    that falls to 0 is a ratio of 0, not a gap. Two zeros are equal.
+
     Raises:
-        ValueError: a value is not positive: it has no logarithm.
+        ValueError: a value is negative.
     """
     ours, theirs = np.asarray(values, dtype=np.float64), np.asarray(references, dtype=np.float64)
     size = min(len(ours), len(theirs))
     if size == 0:
         return Effect(ratio=math.nan, low=None, high=None, level=None, p=None, n=0)
-    if (ours <= 0).any() or (theirs <= 0).any():
-        raise ValueError("values without a ratio: zero or negative")
-    shifts = np.sort(np.subtract.outer(np.log(ours), np.log(theirs)).ravel())
-    ratio = math.exp(float(np.median(shifts)))
+    if (ours < 0).any() or (theirs < 0).any():
+        raise ValueError("values without a ratio: some are negative")
+    shifts = _shifts(ours, theirs)
+    ratio = math.exp(_middle(shifts))
     found = _interval_rank(len(ours), len(theirs), level)
     if found is None:
         return Effect(ratio=ratio, low=None, high=None, level=None, p=None, n=size)
     rank, attained = found
     low, high = math.exp(float(shifts[rank - 1])), math.exp(float(shifts[len(shifts) - rank]))
     return Effect(ratio=ratio, low=low, high=high, level=attained, p=_p(ours, theirs), n=size)
+
+
+def _shifts(ours: FloatArray, theirs: FloatArray) -> FloatArray:
+    """All differences of the logarithms, sorted: (n_ours * n_theirs,)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        differences = np.subtract.outer(np.log(ours), np.log(theirs)).ravel()
+    shifts: FloatArray = np.sort(np.where(np.isnan(differences), 0.0, differences))
+    return shifts
+
+
+def _middle(ordered: FloatArray) -> float:
+    """Median of sorted values; between one that is infinite and one that is not, the finite one."""
+    lower, upper = float(ordered[(len(ordered) - 1) // 2]), float(ordered[len(ordered) // 2])
+    if math.isinf(lower) and math.isinf(upper):
+        return lower if lower == upper else 0.0
+    return upper if math.isinf(lower) else lower if math.isinf(upper) else (lower + upper) / 2
 
 
 def _p(ours: FloatArray, theirs: FloatArray) -> float:

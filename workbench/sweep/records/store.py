@@ -156,9 +156,15 @@ class Records:
             return None if about is None else compaction.read(self.folder, None, about)
         records, samples = self.folder / compaction.RECORDS, self.folder / compaction.SAMPLES
         about = compaction.read_about(records)
-        if about is None or compaction.read_about(samples) != about or not self._of_today(about):
+        if about is None or not self._of_today(about):
             return None
-        return compaction.read(records, samples, about)
+        if self._mailed_alone(samples):
+            return compaction.read(records, None, about)
+        return compaction.read(records, samples, about) if compaction.read_about(samples) == about else None
+
+    def _mailed_alone(self, samples: Path) -> bool:
+        """Whether ``records.parquet`` is all there is: without samples, then, as a file alone is."""
+        return not samples.exists() and not (self.folder / LEDGER).exists() and not documents.names(self.folder)
 
     def _of_today(self, about: About) -> bool:
         if about.schema_version != SCHEMA_VERSION:

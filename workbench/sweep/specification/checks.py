@@ -35,6 +35,7 @@ def check(spec: SweepSpec) -> None:
     for path, name, value in _values(spec):
         _check_value(spec, path, name, value)
     _check_engine_settings(spec)
+    _check_searched_settings(spec)
     _check_targets(spec, defaults)
 
 
@@ -191,6 +192,20 @@ def _check_engine_settings(spec: SweepSpec) -> None:
             EngineSettings.from_mapping(settings)
         except (UnknownName, InvalidSettings) as error:
             raise spec.error(f"{one.label!r} cannot run: {error}", _culprit(spec, settings, one.arm)) from error
+
+
+def _check_searched_settings(spec: SweepSpec) -> None:
+    """What a search chooses from, value by value: which of them go together it finds out before it runs them."""
+    if spec.search is None:
+        return
+    ends: list[tuple[KeyPath, str, Any]] = [
+        (("search", "ranges", name), name, end)
+        for name, one in spec.search.ranges.items()
+        for end in (one.low, one.high)
+    ]
+    for path, name, value in [*(one for one in _values(spec) if one[0][0] in ("parameters", "linked")), *ends]:
+        if name in EngineSettings.names() and not _stands_alone(name, value):
+            raise spec.error(f"{value!r} is no {name} that an engine can run with.", path)
 
 
 def _culprit(spec: SweepSpec, settings: Mapping[str, Any], arm: Arm) -> KeyPath:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from workbench.errors import UnknownName
+from workbench.sweep.specification.searching import check_search
 from workbench.sweep.specification.source import KeyPath
 from workbench.sweep.specification.spec import WORKLOAD, SweepSpec
 
@@ -19,6 +20,7 @@ def check_consistency(spec: SweepSpec) -> None:
     _check_overlap(spec)
     _check_workloads(spec)
     _check_search(spec)
+    check_search(spec)
     _check_slow(spec)
     _check_load(spec)
     _check_further_blocks(spec)
