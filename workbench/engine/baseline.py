@@ -26,14 +26,7 @@ from workbench.engine.native.weights import effective_gpu_layers
 from workbench.engine.scheduling.sequence import cancelled_unstarted
 from workbench.engine.scheduling.ticket import Listener, Ticket
 from workbench.errors import ContextOverflow, EngineClosed, InvalidSettings, ModelLoadError, StreamIncomplete
-from workbench.interfaces import (
-    Completion,
-    EngineStats,
-    FinishReason,
-    Request,
-    Sampling,
-    Scores,
-)
+from workbench.interfaces import Completion, EngineStats, FinishReason, Request, Sampling, Scores
 from workbench.models import ModelFile, check_fits, estimate, resolve
 from workbench.settings import EngineSettings
 
