@@ -122,6 +122,7 @@ BUILT_INS = [
     (caches, "exact", {}, Cache),
     (caches, "semantic", {"embedder": "hashing", "threshold": 0.9}, Cache),
     (embedders, "hashing", {}, Embedder),
+    (executors, "dask", {}, Executor),
     (executors, "local", {}, Executor),
 ]
 # These need a model's folder, a server, or a program of others: tests/embedding/test_backends.py, tests/endpoint,

@@ -9,7 +9,8 @@ Everything is loaded on first use: ``import workbench`` itself imports neither l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from workbench.lazy import lazy_names
 
@@ -101,3 +102,9 @@ __all__ = [
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext workbench``: the magics ``%wb_load``, ``%%wb_chat`` and ``%wb_doctor``."""
+    # by name, as everything above: what is at the bottom of the house may import this package for its version
+    ipython.register_magics(import_module("workbench.magics").WorkbenchMagics)

@@ -128,7 +128,7 @@ def sweep_schema(
     if output is None:
         typer.echo(text, nl=False)
         return
-    write_text(output, text)
+    write_text(output, text, private=False)
     typer.echo(f"{output}: let a specification begin with `# yaml-language-server: $schema={output.name}`")
 
 

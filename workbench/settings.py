@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import InvalidSettings, UnknownName
+from workbench.showing import Shown, Table, View, fact
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 """KV cache types llama.cpp accepts (`common/arg.cpp`, ``--cache-type-k``)."""
@@ -40,7 +41,7 @@ MAX_SEQUENCES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
+class EngineSettings(Shown):
     """Settings of a local engine. Checked when made; unknown names go through :meth:`from_mapping`.
 
     Attributes:
@@ -189,6 +190,17 @@ class EngineSettings:
     def to_dict(self) -> dict[str, Any]:
         """As a plain dictionary."""
         return dataclasses.asdict(self)
+
+    def _view(self) -> View:
+        rows = []
+        for field in dataclasses.fields(self):
+            value, plain = getattr(self, field.name), field.default
+            rows.append((field.name, fact(value, field.name), "" if value == plain else fact(plain, field.name)))
+        return View(
+            heading="EngineSettings",
+            tables=[Table(columns=("setting", "value", "default, where it differs"), rows=rows)],
+            notes=["— is left to the engine, or does not apply."],
+        )
 
 
 def _check_at_least(name: str, value: object, low: int) -> None:

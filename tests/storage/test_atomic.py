@@ -147,10 +147,12 @@ def test_a_long_name_is_no_trouble(tmp_path):
     assert names_in(tmp_path) == ["n" * 250]
 
 
-def test_it_can_be_read_by_whoever_reads_other_new_files(tmp_path):
+def test_only_what_is_for_others_can_be_read_by_others(tmp_path):
     (tmp_path / "other").touch()
-    write_text(tmp_path / "new", "text")
+    write_text(tmp_path / "said", "text")
+    assert (tmp_path / "said").stat().st_mode & 0o777 == 0o600
+    write_text(tmp_path / "new", "text", private=False)
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "other").stat().st_mode
     (tmp_path / "new").chmod(0o600)
-    write_text(tmp_path / "new", "more")
+    write_text(tmp_path / "new", "more", private=False)
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600, "what somebody closed stays closed"

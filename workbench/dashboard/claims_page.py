@@ -36,7 +36,7 @@ def write_claims_page(table: ClaimTable, path: Path | str) -> Path:
         StorageFull: no room; an older page is left as it was.
     """
     path = Path(path).resolve()
-    write_text(path, render(table, path.parent))
+    write_text(path, render(table, path.parent), private=False)
     return path
 
 

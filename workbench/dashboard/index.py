@@ -33,7 +33,7 @@ def write_index(folder: Path | str, path: Path | str | None = None, *, rebuild: 
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}. Name the one that holds the results of sweeps.")
     path = Path(path).resolve() if path is not None else folder / PAGE
-    write_text(path, render(entries(folder, rebuild=rebuild), path.parent))
+    write_text(path, render(entries(folder, rebuild=rebuild), path.parent), private=False)
     return path
 
 

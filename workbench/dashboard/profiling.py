@@ -119,7 +119,8 @@ class Profile:
         style = self.table().style.format(
             {"times": "{:d}", "total_ms": "{:,.1f}", "median_ms": "{:,.1f}", "max_ms": "{:,.1f}", "share": "{:.1%}"}
         )
-        return f"<p>{len(traces)} × {traces[0].kind}</p>{style.to_html()}"
+        # the numbers are formatted above; stages are named by whoever opens a span
+        return f"<p>{len(traces)} × {traces[0].kind}</p>{style.format_index(escape='html').to_html()}"
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def write_report(analysis: Analysis, path: Path | str) -> Path:
         StorageFull: no room; an older report is left as it was.
     """
     path = Path(path).resolve()
-    write_text(path, render(analysis, path.parent))
+    write_text(path, render(analysis, path.parent), private=False)
     return path
 
 

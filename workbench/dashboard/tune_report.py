@@ -27,7 +27,7 @@ def write_tune_report(result: TuneResult, path: Path | str) -> Path:
         StorageFull: no room; an older report is left as it was.
     """
     path = Path(path).resolve()
-    write_text(path, render(result))
+    write_text(path, render(result), private=False)
     return path
 
 

@@ -4,7 +4,16 @@ The dataclasses are frozen and hold plain values only, so that they can go throu
 Protocols' docstrings are contracts; :mod:`workbench.testing` has a suite of tests for each. Knows no implementation.
 """
 
-from workbench.interfaces.components import Cache, CacheStats, Compression, Compressor, Embedder, Memory, Recollection
+from workbench.interfaces.components import (
+    Cache,
+    CacheStats,
+    Compression,
+    Compressor,
+    Embedder,
+    Memory,
+    Recollection,
+    Recollections,
+)
 from workbench.interfaces.engine import Engine, Stream
 from workbench.interfaces.generation import (
     Chunk,
@@ -42,6 +51,7 @@ __all__ = [
     "Prompt",
     "Receipt",
     "Recollection",
+    "Recollections",
     "Record",
     "Request",
     "Sampling",

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from workbench.interfaces.generation import FloatArray
 from workbench.interfaces.messages import Message
+from workbench.showing import Shown, Table, View, fact
 
 
 @runtime_checkable
@@ -49,7 +50,7 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recollection:
+class Recollection(Shown):
     """A remembered message and why it came back, or a note the memory made.
 
     Attributes:
@@ -65,6 +66,17 @@ class Recollection:
     score: float
     reason: str
     at: float | None = None
+
+
+class Recollections(list[Recollection], Shown):
+    """What a recall found: a list that shows itself as a table."""
+
+    __slots__ = ()
+
+    def _view(self) -> View:
+        rows = [(fact(one.index), one.message.role, one.message.content, fact(one.score), one.reason) for one in self]
+        count = f"{len(self)} recollection{'' if len(self) == 1 else 's'}"
+        return View(heading=count, tables=[Table(columns=("index", "who", "message", "score", "reason"), rows=rows)])
 
 
 @runtime_checkable
@@ -164,7 +176,7 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compression:
+class Compression(Shown):
     """What a compressor made of a conversation.
 
     Attributes:
@@ -210,7 +222,7 @@ class Compressor(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CacheStats:
+class CacheStats(Shown):
     """Hits and misses so far, entries and bytes held now."""
 
     hits: int

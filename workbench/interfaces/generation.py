@@ -16,13 +16,14 @@ from workbench.interfaces.messages import Prompt, as_prompt
 from workbench.interfaces.receipt import Receipt
 from workbench.interfaces.schema import plain_schema
 from workbench.settings import EngineSettings
+from workbench.showing import Shown, View, facts
 
 FloatArray = npt.NDArray[np.float32]
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
+class Sampling(Shown):
     """How the next token is drawn. Names and defaults are llama.cpp's (`common/common.h`, ``common_params_sampling``).
 
     Attributes:
@@ -245,7 +246,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
+class Timings(Shown):
     """Where the time of one request went. Formulas: docs/metrics.md.
 
     Attributes:
@@ -293,7 +294,7 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class Completion(Shown):
     """The answer to one request.
 
     Attributes:
@@ -313,6 +314,11 @@ class Completion:
     model: str
     settings: EngineSettings
     receipt: Receipt | None = None
+
+    def _view(self) -> View:
+        spent = ("prompt_tokens", "cached_tokens", "output_tokens", "ttft_ms", "total_ms", "prefill_tps", "decode_tps")
+        told = [facts(self, "model", "finish_reason"), facts(self.timings, *spent)]
+        return View(heading="Completion", text=self.text, tables=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +341,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStats:
+class EngineStats(Shown):
     """What an engine holds and has done. An absent reading is ``None``.
 
     Attributes:

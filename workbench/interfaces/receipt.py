@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from workbench.showing import Shown
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(Shown):
     """Where the KV of one request's prompt came from, and what speculation gave.
 
     ``reused + shared + restored + recomputed`` is the prompt's length; the first three are ``timings.cached_tokens``.

@@ -17,12 +17,15 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from workbench.errors import InvalidSettings
-from workbench.interfaces import Message, Recollection
+from workbench.interfaces import Message, Recollection, Recollections
 from workbench.memory.journal import MESSAGE, Journal
 from workbench.memory.transcript import Transcript
+from workbench.showing import Shown, Table, View
 from workbench.storage import Entry, Event
 
 FEEDBACK, RECALL = "feedback", "recall"
+
+_SESSIONS_SHOWN = 20
 
 S = TypeVar("S", bound=Transcript)
 
@@ -38,7 +41,7 @@ class Query:
     relationships: bool = False
 
 
-class LoggedMemory(abc.ABC, Generic[S]):
+class LoggedMemory(Shown, abc.ABC, Generic[S]):
     """A memory whose truth is its event log. Implements :class:`workbench.interfaces.Memory`; see there.
 
     A subclass overrides :meth:`_snapshot` and :meth:`_rank`, and what else it needs of the hooks below them.
@@ -118,10 +121,10 @@ class LoggedMemory(abc.ABC, Generic[S]):
         """Messages that help to answer ``query``, oldest first, notes before them."""
         asked = _query(query, k, since, until, include_relationships)
         if not self.journal.count(session):
-            return []
+            return Recollections()
         with self._session(session) as snapshot:
             if not len(snapshot):  # forgotten a moment ago
-                return []
+                return Recollections()
             found = _in_order(self._rank(snapshot, asked))
             told = {"query": query, "k": k, "strategy": self.name, **self._trace(snapshot, asked, found)}
             told["found"] = [[one.index, one.score] for one in found if one.index is not None]
@@ -142,7 +145,7 @@ class LoggedMemory(abc.ABC, Generic[S]):
         if not 0 <= turn <= said:
             raise InvalidSettings(f"The session has {said} messages; turn must be between 0 and {said}, not {turn}.")
         snapshot = self._replayed(session, self.journal.read_since(0, session), turn)
-        return _in_order(self._rank(snapshot, asked)) if turn else []
+        return _in_order(self._rank(snapshot, asked) if turn else [])
 
     def feedback(self, index: int, value: float, *, session: str = "default") -> None:
         """Say how much a recalled message helped."""
@@ -246,6 +249,17 @@ class LoggedMemory(abc.ABC, Generic[S]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.journal.sessions())} sessions)"
 
+    def _view(self) -> View:
+        names = self.journal.sessions()
+        counts = {name: self.journal.count(name) for name in names}
+        rows = [(name, f"{counts[name]:,}") for name in names[:_SESSIONS_SHOWN]]
+        more = [f"and {len(names) - len(rows):,} more: sessions() has all"] if len(names) > len(rows) else []
+        return View(
+            heading=f"{type(self).__name__}: {sum(counts.values()):,} messages in {len(names):,} sessions",
+            tables=[Table(columns=("session", "messages"), rows=rows)],
+            notes=more,
+        )
+
     # -- open sessions ------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -296,9 +310,9 @@ def _query(text: str, k: int, since: float | None, until: float | None, relation
     return Query(text=text, k=k, since=since, until=until, relationships=relationships)
 
 
-def _in_order(found: Sequence[Recollection]) -> list[Recollection]:
+def _in_order(found: Sequence[Recollection]) -> Recollections:
     """Notes first, then messages, oldest first."""
-    return sorted(found, key=lambda one: -1 if one.index is None else one.index)
+    return Recollections(sorted(found, key=lambda one: -1 if one.index is None else one.index))
 
 
 def _until_turn(events: Sequence[Event], turn: int) -> Iterator[Event]:

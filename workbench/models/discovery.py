@@ -18,13 +18,14 @@ from workbench.models.catalogue import CATALOGUE
 from workbench.models.gguf_file import ModelFile, read_model_file, split_parts
 from workbench.models.places import everywhere
 from workbench.settings import cache_dir
+from workbench.showing import Shown
 from workbench.storage import read_json, write_json
 
 _CACHE_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundModel:
+class FoundModel(Shown):
     """A model file that was found. Facts are ``None`` where the file is broken.
 
     Attributes:

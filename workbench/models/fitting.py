@@ -17,6 +17,7 @@ from workbench.models.gguf_file import ModelFile
 from workbench.models.machine import Machine
 from workbench.models.placement import Costs, DeviceLoad, deal_out
 from workbench.settings import EngineSettings
+from workbench.showing import Shown, Table, View, size
 
 KvQuality = Literal["auto", "full", "reduced"]
 
@@ -51,7 +52,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
+class Fit(Shown):
     """Settings that fit, and why.
 
     Attributes:
@@ -92,6 +93,13 @@ class Fit:
             parts = f"weights {_gib(load.weights_bytes)}, KV {_gib(load.kv_bytes)}, buffers {_gib(load.buffer_bytes)}"
             rows.append((load.name, f"{_gib(load.total_bytes)} of {_gib(available)} free", f"{parts}."))
         return rows
+
+    def _view(self) -> View:
+        return View(
+            heading=f"{self.model}: {size(self.total_bytes)} in all",
+            tables=[Table(columns=("what", "value", "why"), rows=self.table())],
+            notes=[f"Load with: wb.load(…, **fit.settings.to_dict()). Estimates are times {self.factor:.2f}."],
+        )
 
 
 def fit(

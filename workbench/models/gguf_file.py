@@ -19,6 +19,7 @@ from gguf import Keys, LlamaFileType
 from workbench.errors import ModelFileError
 from workbench.models.attention import LayerKV, layer_kv
 from workbench.models.gguf_header import Header, SkippedArray, TensorInfo, read_header
+from workbench.showing import Shown
 
 MAX_LAYERS = 512
 """LLAMA_MAX_LAYERS; a larger block count makes llama.cpp abort the process."""
@@ -38,7 +39,7 @@ _NOT_LANGUAGE_MODELS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFile:
+class ModelFile(Shown):
     """What the header of a GGUF says. Checked for consistency when read.
 
     Attributes:

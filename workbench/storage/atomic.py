@@ -21,18 +21,22 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def replace_file(path: Path | str) -> Iterator[IO[bytes]]:
+def replace_file(path: Path | str, *, private: bool = True) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of ``path`` when the block ends well, and vanishes when it does not.
+
+    Args:
+        path: what to write.
+        private: only the owner may read it: what was said is in most files. Not private: as any other new file.
 
     Raises:
         StorageFull: there is no room; ``path`` is as it was.
     """
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path, private=private) as temporary, temporary.open("wb") as file:
         yield file
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: Path | str, *, private: bool = True) -> Iterator[Path]:
     """The same for writers that want a path: an empty file beside ``path`` that takes its place in the end.
 
     Raises:
@@ -41,7 +45,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
-    _readable(descriptor, path)
+    if not private:
+        _open_to_others(descriptor, path)
     os.close(descriptor)
     try:
         yield Path(temporary)
@@ -56,8 +61,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
         Path(temporary).unlink(missing_ok=True)
 
 
-def _readable(descriptor: int, path: Path) -> None:
-    """Give it the mode of the file it replaces, or that of any new file: ``mkstemp`` makes it the owner's alone."""
+def _open_to_others(descriptor: int, path: Path) -> None:
+    """The mode of the file it replaces, or that of any new file: ``mkstemp`` makes it the owner's alone."""
     if not hasattr(os, "fchmod"):
         return
     try:
@@ -69,15 +74,15 @@ def _readable(descriptor: int, path: Path) -> None:
     os.fchmod(descriptor, mode)
 
 
-def write_bytes(path: Path | str, data: bytes) -> None:
+def write_bytes(path: Path | str, data: bytes, *, private: bool = True) -> None:
     """Write a whole file atomically."""
-    with replace_file(path) as file:
+    with replace_file(path, private=private) as file:
         file.write(data)
 
 
-def write_text(path: Path | str, text: str) -> None:
+def write_text(path: Path | str, text: str, *, private: bool = True) -> None:
     """Write a whole UTF-8 file atomically."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), private=private)
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.errors import UnknownName, UsageError, WorkbenchError
+from workbench.showing import Shown, Table, View
 from workbench.sweep.execution.runner import CellFunction, Sweep
 from workbench.sweep.findings.claim_figures import evaluate_claims
 from workbench.sweep.findings.claims import CLAIM_VERDICTS, ClaimResult
@@ -53,7 +54,7 @@ class ClaimedSweep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimTable:
+class ClaimTable(Shown):
     """Every claim of a folder.
 
     Attributes:
@@ -103,9 +104,18 @@ class ClaimTable:
         rows += [row for result in self.results for row in _rows(result)]
         widths = [max(len(row[place]) for row in rows) for place in range(4)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        summary = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items() if count)
-        unread = [f"not read: {path}: {why}" for path, why in self.unreadable]
-        return "\n".join([*lines, "", summary or "no claims", *unread])
+        return "\n".join([*lines, "", self._summary(), *self._unread()])
+
+    def _summary(self) -> str:
+        return ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items() if count) or "no claims"
+
+    def _unread(self) -> list[str]:
+        return [f"not read: {path}: {why}" for path, why in self.unreadable]
+
+    def _view(self) -> View:
+        rows = [(one.claim.says, one.claimed, one.text, one.verdict, one.reason) for one in self.results]
+        table = Table(columns=("claim", "claimed", "measured", "verdict", "why"), rows=rows)
+        return View(heading=self._summary(), tables=[table], notes=self._unread())
 
 
 def _rows(result: ClaimResult) -> list[tuple[str, str, str, str]]:

@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from workbench.showing import Shown, Table, View, fact, facts
+
 if TYPE_CHECKING:
     import pandas as pd
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 Direction = Literal["maximize", "minimize"]
+
+_ROWS_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Shown):
     """One configuration against a reference, on one metric.
 
     Attributes:
@@ -83,6 +87,11 @@ class Comparison:
     verdict: Verdict
     reason: str
     medians: tuple[float, float, float] | None = None
+
+    def _view(self) -> View:
+        told = facts(self, "metric", "label", "reference", "verdict", "p_holm", "band", "reason")
+        effect = facts(self.effect, "ratio", "low", "high", "level", "n")
+        return View(heading="Comparison", tables=[told, effect])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +137,7 @@ class Boundary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
+class Audit(Shown):
     """Whether every planned run is accounted for.
 
     ``planned == done + failed + out_of_memory + left_out + missing``: nothing is silent.
@@ -158,6 +167,9 @@ class Audit:
         parts += [f"{self.left_out:,} left out"] if self.left_out else []
         return ", ".join([*parts, f"{self.failed:,} failed", f"{self.missing:,} missing"])
 
+    def _view(self) -> View:
+        return View(heading=str(self), tables=[Table(columns=("failed", "why"), rows=self.failures)])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importance:
@@ -180,7 +192,7 @@ class Importance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recommendation:
+class Recommendation(Shown):
     """What to use for one objective.
 
     Attributes:
@@ -217,6 +229,16 @@ class Recommendation:
         """Everything in one paragraph."""
         return " ".join([self.headline, *self.notes])
 
+    def _view(self) -> View:
+        rows = [(name, fact(value, name)) for name, value in self.configuration.items()]
+        checks = [one for one in (self.evidence, self.confirmation, *self.quality) if one is not None]
+        return View(
+            heading=f"{self.metric}: {self.headline}",
+            text=self.code,
+            tables=[Table(rows=rows), _compared(checks)],
+            notes=self.notes,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetResult:
@@ -230,7 +252,7 @@ class TargetResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Analysis:
+class Analysis(Shown):
     """Everything a report needs.
 
     Attributes:
@@ -281,3 +303,34 @@ class Analysis:
     boundaries: Sequence[Boundary] = ()
     importances: Sequence[Importance] = ()
     samples: pd.DataFrame | None = None
+
+    def _view(self) -> View:
+        advised = [(one.metric, one.headline) for one in self.recommendations]
+        targets = [(one.name, one.asked, one.measured, _met(one.met)) for one in self.targets]
+        left = len(self.comparisons) - _ROWS_SHOWN
+        return View(
+            heading=self.title or self.name,
+            tables=[
+                Table(rows=[("runs", str(self.audit)), ("baseline", fact(self.baseline))]),
+                Table(columns=("objective", "recommendation"), rows=advised),
+                _compared(self.comparisons[:_ROWS_SHOWN]),
+                Table(columns=("measure", "asked", "measured", "met"), rows=targets),
+            ],
+            notes=[f"{left:,} more comparisons stand in .comparisons; Dashboard(…) draws them."] if left > 0 else [],
+        )
+
+
+def _compared(comparisons: Sequence[Comparison]) -> Table:
+    rows = [(one.metric, one.label, one.reference, _ratio(one.effect), one.verdict) for one in comparisons]
+    return Table(columns=("metric", "configuration", "against", "ratio", "verdict"), rows=rows)
+
+
+def _ratio(effect: Effect) -> str:
+    """The ratio and its interval, which a ratio is not shown without where there is one."""
+    if effect.low is None or effect.high is None:
+        return f"{effect.ratio:.3g} (no interval), n={effect.n}" if effect.n else "not measured"
+    return f"{effect.ratio:.3f} [{effect.low:.3f}, {effect.high:.3f}], n={effect.n}"
+
+
+def _met(met: bool | None) -> str:
+    return "not measured here" if met is None else "yes" if met else "no"

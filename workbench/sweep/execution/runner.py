@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from workbench.errors import UsageError
 from workbench.interfaces import Executor
 from workbench.registry import executors
+from workbench.showing import Shown, Table, View, fact
 from workbench.storage import FolderLock
 from workbench.storage.ledger import Attempt, Ledger
 from workbench.sweep.design.planning import Cell, Phase
@@ -35,7 +36,7 @@ __all__ = ["CellFunction", "Sweep"]
 LEDGER = "ledger.sqlite"
 
 
-class Sweep:
+class Sweep(Shown):
     """A sweep and its results folder.
 
     >>> sweep = Sweep.from_file("experiments/quickstart.yaml")
@@ -210,6 +211,19 @@ class Sweep:
     def __repr__(self) -> str:
         audit = self.status()
         return f"Sweep({self.spec.name!r}: {audit.done} of {audit.planned} runs done, {audit.failed} failed)"
+
+    def _view(self) -> View:
+        audit = self.status()
+        told = [("runs", str(audit)), ("results", str(self.folder))]
+        levels = [(name, fact(list(values))) for name, values in self.spec.parameters.items()]
+        return View(
+            heading=self.spec.title or self.spec.name,
+            tables=[
+                Table(rows=told),
+                Table(columns=("parameter", "levels"), rows=levels),
+                Table(columns=("failed", "why"), rows=audit.failures),
+            ],
+        )
 
     def _attempts(self) -> list[Attempt]:
         path = self.folder / LEDGER

@@ -116,7 +116,7 @@ class Records:
 
     def write_csv(self, path: Path | str) -> None:
         """The finished runs as CSV (UTF-8, a header line)."""
-        with replacing(path) as temporary:
+        with replacing(path, private=False) as temporary:
             self.frame().to_csv(temporary, index=False)
 
     def to_mlflow(self, tracking_uri: str, *, experiment: str | None = None, artifacts: bool = True) -> int:
