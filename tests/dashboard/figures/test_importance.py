@@ -39,6 +39,12 @@ def test_what_is_left_out_is_said(bounded: Analysis) -> None:
     assert "3 more, 15 % together" in figure.layout.meta["description"]
 
 
+def test_a_single_parameter_is_no_finding(bounded: Analysis) -> None:
+    assert drawable(bounded, "decode_tps")
+    alone = [Importance(metric="decode_tps", parameter="model", share=1.0)]
+    assert not drawable(dataclasses.replace(bounded, importances=alone), "decode_tps")
+
+
 def test_without_shares_it_says_what_is_missing(bounded: Analysis) -> None:
     assert not drawable(bounded, "ttft_ms")
     with pytest.raises(UsageError, match="vary a parameter"):

@@ -23,8 +23,8 @@ _KINDS = (("parameter", PALETTE[0]), ("interaction", PALETTE[4]))
 
 
 def drawable(analysis: Analysis, metric: str) -> bool:
-    """Whether the share of any parameter is known."""
-    return bool(_ranked(analysis, metric))
+    """Whether the shares of several parameters are known: a single one decides everything, which says nothing."""
+    return len(_ranked(analysis, metric)) > 1
 
 
 def importance(analysis: Analysis, metric: str) -> go.Figure:
