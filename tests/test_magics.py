@@ -17,6 +17,8 @@ from workbench.testing import Reply, ScriptedEngine
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    # a shell puts a module of its own there; processes that other tests start would look in it for their beginning
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
