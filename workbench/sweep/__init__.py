@@ -28,6 +28,7 @@ from workbench.sweep.results import (
 if TYPE_CHECKING:
     from workbench.sweep.claiming import ClaimTable, claims
     from workbench.sweep.design.planning import Cell, Configuration, plan
+    from workbench.sweep.execution.dask_executor import DaskExecutor
     from workbench.sweep.execution.local import LocalExecutor
     from workbench.sweep.execution.runner import Sweep
     from workbench.sweep.findings.analysis import analyse
@@ -43,6 +44,7 @@ _HOME = {
     "ClaimResult": "findings.claims",
     "ClaimTable": "claiming",
     "Configuration": "design.planning",
+    "DaskExecutor": "execution.dask_executor",
     "LocalExecutor": "execution.local",
     "Records": "records.store",
     "Sweep": "execution.runner",
@@ -66,6 +68,7 @@ __all__ = [
     "ClaimTable",
     "Comparison",
     "Configuration",
+    "DaskExecutor",
     "Effect",
     "Floor",
     "LocalExecutor",

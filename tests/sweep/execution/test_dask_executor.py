@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+import workbench.sweep
 from workbench.errors import MissingExtra, SweepError, UsageError
 from workbench.interfaces import Job
 from workbench.registry import executors
@@ -42,6 +43,7 @@ class TestDaskContract(ExecutorContract):
 
 def test_it_comes_by_name() -> None:
     assert executors.get("dask") is DaskExecutor
+    assert workbench.sweep.DaskExecutor is DaskExecutor
 
 
 def test_one_job_at_a_time_on_a_host_unless_told_otherwise(shared: DaskExecutor) -> None:
